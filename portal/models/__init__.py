@@ -1,0 +1,68 @@
+"""One set of tables for all blueprints. Importing this package defines every table."""
+
+from portal.models.api import Api, ApiPolicy, Lifecycle
+from portal.models.application import Application, ApplicationKey, KeyType
+from portal.models.checkout import CheckoutAttempt, CheckoutStatus, Workflow, WorkflowStatus
+from portal.models.customer import EngineSubscription, SharedCustomer
+from portal.models.inbox import InboxEvent, Outcome
+from portal.models.oauth import OAuthClient, OAuthToken
+from portal.models.offer import EnginePrice, Offer, PortalConfiguration
+from portal.models.policy import BillingPlan, MonetizationPlan, Policy, PolicyVersion, QuotaType
+from portal.models.subscription import (
+    Approval,
+    Billing,
+    Block,
+    Facts,
+    Status,
+    Subscription,
+    TimelineEntry,
+)
+from portal.models.tenant import SUPER_TENANT, Tenant
+from portal.models.usage import BatchState, PublishRun, UsageBatch, UsageEvent, UsagePublisher
+from portal.models.user import ADMIN, PUBLISHER, SUBSCRIBER, User, UserRole
+
+__all__ = [
+    "ADMIN",
+    "PUBLISHER",
+    "SUBSCRIBER",
+    "SUPER_TENANT",
+    "Api",
+    "ApiPolicy",
+    "Application",
+    "ApplicationKey",
+    "Approval",
+    "BatchState",
+    "Billing",
+    "BillingPlan",
+    "Block",
+    "CheckoutAttempt",
+    "CheckoutStatus",
+    "EnginePrice",
+    "EngineSubscription",
+    "Facts",
+    "InboxEvent",
+    "KeyType",
+    "Lifecycle",
+    "MonetizationPlan",
+    "OAuthClient",
+    "OAuthToken",
+    "Offer",
+    "Outcome",
+    "Policy",
+    "PolicyVersion",
+    "PortalConfiguration",
+    "PublishRun",
+    "QuotaType",
+    "SharedCustomer",
+    "Status",
+    "Subscription",
+    "Tenant",
+    "TimelineEntry",
+    "UsageBatch",
+    "UsageEvent",
+    "UsagePublisher",
+    "User",
+    "UserRole",
+    "Workflow",
+    "WorkflowStatus",
+]

@@ -1,0 +1,215 @@
+"""Subscriptions: facts that come from different hands, and the one status that follows.
+
+Nothing assigns a fact but ``services/subscriptions.py``, which writes the cause to the timeline
+in the same transaction. The seven statuses are WSO2's, as one pure function of the facts.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from portal import clock
+from portal.extensions import Model
+from portal.models.api import Api
+from portal.models.application import Application
+from portal.models.policy import PolicyVersion
+from portal.models.types import UtcDateTime, new_uuid, text_id
+
+
+class Status(StrEnum):
+    """A subscription's status as WSO2 names it; ``ENDED`` is removed there and history here."""
+
+    ON_HOLD = "ON_HOLD"
+    UNBLOCKED = "UNBLOCKED"
+    BLOCKED = "BLOCKED"
+    PROD_ONLY_BLOCKED = "PROD_ONLY_BLOCKED"
+    REJECTED = "REJECTED"
+    TIER_UPDATE_PENDING = "TIER_UPDATE_PENDING"
+    DELETE_PENDING = "DELETE_PENDING"
+    ENDED = "ENDED"
+
+
+class Billing(StrEnum):
+    """What billing says."""
+
+    NOT_REQUIRED = "NOT_REQUIRED"
+    PENDING = "PENDING"
+    """Waiting for the first payment."""
+    LAPSED = "LAPSED"
+    """The payment page expired before anybody paid."""
+    PAID = "PAID"
+    OVERDUE = "OVERDUE"
+    ENDED = "ENDED"
+
+
+class Block(StrEnum):
+    """What the publisher says."""
+
+    NONE = "NONE"
+    PRODUCTION = "PRODUCTION"
+    ALL = "ALL"
+
+
+class Approval(StrEnum):
+    """What the approver says."""
+
+    NOT_REQUIRED = "NOT_REQUIRED"
+    PENDING = "PENDING"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Everything that decides a subscription's status."""
+
+    billing: Billing
+    block: Block = Block.NONE
+    approval: Approval = Approval.NOT_REQUIRED
+    plan_change_pending: bool = False
+    end_requested: bool = False
+
+
+def status_of(facts: Facts) -> Status:
+    """Return the status that follows from the facts; the first rule that holds decides."""
+    rules = (
+        (facts.billing is Billing.ENDED, Status.ENDED),
+        (facts.approval is Approval.REJECTED, Status.REJECTED),
+        (facts.billing is Billing.LAPSED, Status.REJECTED),
+        (facts.end_requested, Status.DELETE_PENDING),
+        (facts.billing is Billing.PENDING, Status.ON_HOLD),
+        (facts.approval is Approval.PENDING, Status.ON_HOLD),
+        (facts.block is Block.ALL, Status.BLOCKED),
+        (facts.billing is Billing.OVERDUE, Status.BLOCKED),
+        (facts.block is Block.PRODUCTION, Status.PROD_ONLY_BLOCKED),
+        (facts.plan_change_pending, Status.TIER_UPDATE_PENDING),
+    )
+    return next((status for holds, status in rules if holds), Status.UNBLOCKED)
+
+
+class Subscription(Model):
+    """One application's subscription to one API under one version of a plan."""
+
+    __tablename__ = "am_subscription"
+    __table_args__ = (
+        Index("ix_am_subscription_api_id_ended_at", "api_id", "ended_at"),
+        Index("ix_am_subscription_application_id_ended_at", "application_id", "ended_at"),
+    )
+
+    subscription_id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(text_id(36), unique=True, default=new_uuid)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("am_tenant.tenant_id"), index=True)
+    api_id: Mapped[int] = mapped_column(ForeignKey("am_api.api_id"))
+    application_id: Mapped[int] = mapped_column(ForeignKey("am_application.application_id"))
+    policy_version_id: Mapped[int] = mapped_column(
+        ForeignKey("am_policy_version.policy_version_id")
+    )
+    live_key: Mapped[str | None] = mapped_column(text_id(64), unique=True)
+    """``application:api`` while the subscription lives, so that there is never a second one."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
+
+    # Facts. Changed by services/subscriptions.py only.
+    billing: Mapped[str] = mapped_column(String(20))
+    publisher_block: Mapped[str] = mapped_column(String(20), default=Block.NONE)
+    approval: Mapped[str] = mapped_column(String(20), default=Approval.NOT_REQUIRED)
+    pending_policy_version_id: Mapped[int | None] = mapped_column(
+        ForeignKey("am_policy_version.policy_version_id")
+    )
+    end_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    # What the billing engine last said. Changed by services/billing_events.py only.
+    connected_account: Mapped[str | None] = mapped_column(text_id())
+    """The account that this subscription was sold through; events of others are ignored."""
+    engine_subscription_id: Mapped[str | None] = mapped_column(text_id(), unique=True)
+    engine_status: Mapped[str | None] = mapped_column(String(30))
+    engine_at: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Epoch seconds of the newest snapshot that was applied; older ones change nothing."""
+    refresh_due: Mapped[bool] = mapped_column(default=False, index=True)
+    """Two snapshots tied or disagreed: the worker reads the present state at the engine."""
+    period_start: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    period_end: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    cancel_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When it ends by itself, because somebody cancelled it for later."""
+    needs_authentication: Mapped[bool] = mapped_column(default=False)
+    """The bank wants the payer to confirm; ``pay_url`` is where."""
+    pay_url: Mapped[str | None] = mapped_column(Text)
+    """Hosted page of the invoice that is open, while one is."""
+    revision: Mapped[int] = mapped_column(Integer, default=1)
+
+    api: Mapped[Api] = relationship(lazy="joined", innerjoin=True)
+    application: Mapped[Application] = relationship(lazy="joined", innerjoin=True)
+    policy_version: Mapped[PolicyVersion] = relationship(
+        lazy="joined", innerjoin=True, foreign_keys=[policy_version_id]
+    )
+    timeline: Mapped[list["TimelineEntry"]] = relationship(
+        lazy="select", order_by="TimelineEntry.entry_id.desc()", viewonly=True
+    )
+
+    __mapper_args__ = {"version_id_col": revision}
+
+    @property
+    def facts(self) -> Facts:
+        """The facts as one value."""
+        return Facts(
+            billing=Billing(self.billing),
+            block=Block(self.publisher_block),
+            approval=Approval(self.approval),
+            plan_change_pending=self.pending_policy_version_id is not None,
+            end_requested=self.end_requested_at is not None,
+        )
+
+    @property
+    def status(self) -> Status:
+        """WSO2's status, derived."""
+        return status_of(self.facts)
+
+    @property
+    def is_commercial(self) -> bool:
+        """Whether it is billed: decided by what was sold, never by the API's present setting."""
+        return self.policy_version.is_commercial
+
+    @property
+    def plan_name(self) -> str:
+        """The name of the plan that was sold."""
+        return self.policy_version.policy.name
+
+    @property
+    def can_pay(self) -> bool:
+        """Whether Complete Payment is offered."""
+        return self.status is Status.ON_HOLD and self.facts.billing is Billing.PENDING
+
+    @property
+    def can_try_again(self) -> bool:
+        """Whether Try again is offered."""
+        return self.facts.billing is Billing.LAPSED
+
+    @property
+    def can_manage_billing(self) -> bool:
+        """Whether there is something to see in the Customer Portal."""
+        return self.engine_subscription_id is not None and self.ended_at is None
+
+
+class TimelineEntry(Model):
+    """One change of a subscription, and its cause. Never changed or deleted."""
+
+    __tablename__ = "am_subscription_timeline"
+
+    entry_id: Mapped[int] = mapped_column(primary_key=True)
+    subscription_id: Mapped[int] = mapped_column(
+        ForeignKey("am_subscription.subscription_id"), index=True
+    )
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
+    move: Mapped[str] = mapped_column(String(40))
+    status_before: Mapped[str | None] = mapped_column(String(30))
+    status_after: Mapped[str] = mapped_column(String(30))
+    facts_after: Mapped[dict[str, Any]] = mapped_column(JSON)
+    because: Mapped[str] = mapped_column(String(1024))
+    """The cause in words, for both portals."""
+    actor: Mapped[str] = mapped_column(String(255))
+    """A user's name, ``stripe``, ``worker`` or ``command``."""
+    stripe_event_id: Mapped[str | None] = mapped_column(text_id())
