@@ -1,1 +1,5 @@
 """The WSGI entry point: ``gunicorn wsgi:app``."""
+
+from portal import create_app
+
+app = create_app()

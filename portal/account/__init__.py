@@ -1,0 +1,13 @@
+"""Signing in and out, and the front page."""
+
+from importlib import import_module
+
+from flask import Blueprint, Flask
+
+bp = Blueprint("account", __name__)
+
+
+def register(app: Flask) -> None:
+    """Add the blueprint's routes to the app."""
+    import_module("portal.account.views")
+    app.register_blueprint(bp)

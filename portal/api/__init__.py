@@ -1,0 +1,13 @@
+"""The REST API, with WSO2's paths and field names."""
+
+from importlib import import_module
+
+from flask import Blueprint, Flask
+
+bp = Blueprint("api", __name__, url_prefix="/api/am")
+
+
+def register(app: Flask) -> None:
+    """Add the blueprint's routes to the app."""
+    import_module("portal.api.views")
+    app.register_blueprint(bp)

@@ -1,0 +1,13 @@
+"""The publisher portal: APIs, monetization, subscribers."""
+
+from importlib import import_module
+
+from flask import Blueprint, Flask
+
+bp = Blueprint("publisher", __name__, url_prefix="/publisher")
+
+
+def register(app: Flask) -> None:
+    """Add the blueprint's routes to the app."""
+    import_module("portal.publisher.views")
+    app.register_blueprint(bp)

@@ -1,0 +1,59 @@
+"""People: who they are, and whether a password is theirs."""
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+from sqlalchemy import select
+
+from portal.extensions import db
+from portal.models.tenant import SUPER_TENANT, Tenant
+from portal.models.user import User
+
+_hasher = PasswordHasher()
+#: Checked when there is no such person, so that both answers take the same time.
+_NOBODY = _hasher.hash("nobody has this password")
+
+
+def hash_password(password: str) -> str:
+    """Return what is stored of a password (argon2id)."""
+    return _hasher.hash(password)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Split ``name@tenant``; without a tenant it is the super tenant. Lower case, as in WSO2.
+
+    A user name may hold an ``@`` itself: only the part after the last one is the tenant.
+    """
+    username, at, domain = name.strip().lower().rpartition("@")
+    return (username, domain) if at else (domain, SUPER_TENANT)
+
+
+def find(name: str) -> User | None:
+    """Return the person who goes by ``name@tenant``, or ``None``."""
+    username, domain = split_name(name)
+    return db.session.scalars(
+        select(User)
+        .join(Tenant, User.tenant_id == Tenant.tenant_id)
+        .where(User.username == username, Tenant.tenant_domain == domain)
+    ).one_or_none()
+
+
+def authenticate(name: str, password: str) -> User | None:
+    """Return the person if the password is right and they may sign in, else ``None``."""
+    user = find(name)
+    stored = user.password_hash if user and user.password_hash else _NOBODY
+    try:
+        _hasher.verify(stored, password)
+    except (Argon2Error, InvalidHashError):
+        return None
+    if user is None or user.disabled or user.password_hash is None:
+        return None
+    return user
+
+
+def by_session(session_id: str) -> User | None:
+    """Return whose session this is, or ``None`` if it has been ended (Flask-Login's loader)."""
+    uuid, _, epoch = session_id.rpartition(".")
+    user = db.session.scalars(select(User).where(User.uuid == uuid)).one_or_none()
+    if user is None or user.disabled or str(user.session_epoch) != epoch:
+        return None
+    return user

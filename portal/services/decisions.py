@@ -1,0 +1,184 @@
+"""May this call go through, and if not: why, and what fixes it.
+
+One pure function, used by the gateway, by the subscription's page and by the JSON, so that they
+cannot disagree.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from portal.models.api import Lifecycle
+from portal.models.application import KeyType
+from portal.models.subscription import Approval, Billing, Block, Facts
+
+
+class Refusal(Enum):
+    """A cause for which a call is refused: slug, HTTP status, WSO2's code, title, what to do."""
+
+    MISSING_KEY = (
+        "missing-key",
+        401,
+        900902,
+        "No key was sent",
+        "Send your application's key in the header ApiKey, or as a bearer token.",
+    )
+    UNKNOWN_KEY = (
+        "unknown-key",
+        401,
+        900901,
+        "The key is not known",
+        "Check the key, or make a new one on the application's page.",
+    )
+    NO_API = (
+        "no-such-api",
+        404,
+        404,
+        "There is no such API here",
+        "Check the address on the API's page in the developer portal.",
+    )
+    API_RETIRED = (
+        "api-retired",
+        403,
+        900907,
+        "The API has been retired",
+        "Look for a newer version in the developer portal.",
+    )
+    NO_SUBSCRIPTION = (
+        "no-subscription",
+        403,
+        900908,
+        "The application is not subscribed to this API",
+        "Open the API in the developer portal and press Subscribe.",
+    )
+    PAYMENT_PENDING = (
+        "payment-pending",
+        403,
+        900909,
+        "The first payment is not complete",
+        "Open the subscription and press Complete Payment.",
+    )
+    CHECKOUT_LAPSED = (
+        "checkout-lapsed",
+        403,
+        900909,
+        "The subscription was not paid within 24 hours",
+        "Open the subscription and press Try again.",
+    )
+    APPROVAL_PENDING = (
+        "approval-pending",
+        403,
+        900909,
+        "The subscription waits for approval",
+        "There is nothing to press: it opens as soon as it is approved.",
+    )
+    APPROVAL_REJECTED = (
+        "approval-rejected",
+        403,
+        900909,
+        "The subscription was not approved",
+        "Ask the publisher of the API why.",
+    )
+    PAYMENT_OVERDUE = (
+        "payment-overdue",
+        403,
+        900907,
+        "A payment failed",
+        "Open the subscription and pay the open invoice, or update the card in Customer Portal.",
+    )
+    AUTHENTICATION_NEEDED = (
+        "authentication-needed",
+        403,
+        900907,
+        "The bank wants the payment confirmed",
+        "Open the subscription and confirm the payment.",
+    )
+    BLOCKED_BY_PUBLISHER = (
+        "blocked-by-publisher",
+        403,
+        900907,
+        "The publisher has blocked this subscription",
+        "Ask the publisher of the API. A payment does not lift this block.",
+    )
+    PRODUCTION_BLOCKED = (
+        "production-blocked",
+        403,
+        900907,
+        "The publisher has blocked production calls",
+        "Sandbox keys still work. Ask the publisher of the API about production.",
+    )
+    ENDED = (
+        "subscription-ended",
+        403,
+        900908,
+        "The subscription has ended",
+        "Open the API in the developer portal and press Subscribe.",
+    )
+    QUOTA_REACHED = (
+        "quota-reached",
+        429,
+        900804,
+        "The plan's quota is used up",
+        "Wait until the quota starts anew, or choose a larger plan.",
+    )
+    RATE_REACHED = (
+        "rate-reached",
+        429,
+        900803,
+        "Too many calls at once",
+        "Wait a moment and call again.",
+    )
+
+    def __init__(self, slug: str, http_status: int, code: int, title: str, remedy: str) -> None:
+        self.slug = slug
+        self.http_status = http_status
+        self.code = code
+        self.title = title
+        self.remedy = remedy
+
+    @classmethod
+    def by_slug(cls, slug: str) -> "Refusal | None":
+        """Return the cause whose problem page has this address."""
+        return next((refusal for refusal in cls if refusal.slug == slug), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What the decision needs to know about a subscription and its API."""
+
+    facts: Facts
+    api_status: str
+    needs_authentication: bool = False
+
+
+def decide(standing: Standing | None, key_type: KeyType = KeyType.PRODUCTION) -> Refusal | None:
+    """Return why a call with such a key is refused now, or ``None`` if it goes through.
+
+    Quotas are counted elsewhere; a call that passes here may still be over its quota.
+    """
+    if standing is None:
+        return Refusal.NO_SUBSCRIPTION
+    facts = standing.facts
+    rules = (
+        (facts.billing is Billing.ENDED, Refusal.ENDED),
+        (standing.api_status not in _CALLABLE, Refusal.API_RETIRED),
+        (facts.approval is Approval.REJECTED, Refusal.APPROVAL_REJECTED),
+        (facts.billing is Billing.LAPSED, Refusal.CHECKOUT_LAPSED),
+        (facts.billing is Billing.PENDING, Refusal.PAYMENT_PENDING),
+        (facts.approval is Approval.PENDING, Refusal.APPROVAL_PENDING),
+        (facts.block is Block.ALL, Refusal.BLOCKED_BY_PUBLISHER),
+        (facts.billing is Billing.OVERDUE, _overdue(standing)),
+        (
+            facts.block is Block.PRODUCTION and key_type is KeyType.PRODUCTION,
+            Refusal.PRODUCTION_BLOCKED,
+        ),
+    )
+    return next((refusal for holds, refusal in rules if holds), None)
+
+
+_CALLABLE = (Lifecycle.PUBLISHED, Lifecycle.DEPRECATED)
+
+
+def _overdue(standing: Standing) -> Refusal:
+    if standing.needs_authentication:
+        return Refusal.AUTHENTICATION_NEEDED
+    return Refusal.PAYMENT_OVERDUE

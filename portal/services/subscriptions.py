@@ -1,0 +1,171 @@
+"""The life of a subscription: named moves between facts, each with its cause.
+
+This is the only module that changes a subscription's facts. Every change writes one line to the
+timeline in the same transaction. See ``docs/decisions/0003-facts-and-moves.md``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from portal import clock
+from portal.errors import MoveRefused
+from portal.extensions import db
+from portal.models.subscription import (
+    Approval,
+    Billing,
+    Block,
+    Facts,
+    Status,
+    Subscription,
+    TimelineEntry,
+    status_of,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """Why a fact changes: words for people, who did it, and which event said so."""
+
+    because: str
+    actor: str
+    event_id: str | None = None
+
+
+def _billing(start: set[Billing], end: Billing) -> Callable[[Facts], Facts | None]:
+    def step(facts: Facts) -> Facts | None:
+        return replace(facts, billing=end) if facts.billing in start | {end} else None
+
+    return step
+
+
+def _block(end: Block) -> Callable[[Facts], Facts | None]:
+    def step(facts: Facts) -> Facts | None:
+        if facts.billing is Billing.ENDED or facts.approval is Approval.REJECTED:
+            return None
+        return replace(facts, block=end)
+
+    return step
+
+
+def _approval(end: Approval) -> Callable[[Facts], Facts | None]:
+    def step(facts: Facts) -> Facts | None:
+        starts = facts.approval in (Approval.PENDING, end) and facts.billing is not Billing.ENDED
+        return replace(facts, approval=end) if starts else None
+
+    return step
+
+
+def _alive(**change: Any) -> Callable[[Facts], Facts | None]:
+    def step(facts: Facts) -> Facts | None:
+        return None if facts.billing is Billing.ENDED else replace(facts, **change)
+
+    return step
+
+
+_LIVING = set(Billing) - {Billing.ENDED}
+
+
+class Move(Enum):
+    """A step in a subscription's life: a function of the facts; ``None`` where it cannot start."""
+
+    PAY = (_billing({Billing.PENDING, Billing.LAPSED}, Billing.PAID),)
+    """The first payment is confirmed. A page we believed expired counts: the money is there."""
+    LAPSE = (_billing({Billing.PENDING}, Billing.LAPSED),)
+    """The payment page expired before anybody paid."""
+    TRY_AGAIN = (_billing({Billing.LAPSED}, Billing.PENDING),)
+    FALL_BEHIND = (_billing({Billing.PAID}, Billing.OVERDUE),)
+    """A later payment failed, or needs the payer's bank."""
+    CATCH_UP = (_billing({Billing.OVERDUE}, Billing.PAID),)
+    END = (_billing(_LIVING, Billing.ENDED),)
+    """Absorbing: nothing moves a subscription that has ended."""
+    BLOCK_ALL = (_block(Block.ALL),)
+    BLOCK_PRODUCTION = (_block(Block.PRODUCTION),)
+    UNBLOCK = (_block(Block.NONE),)
+    APPROVE = (_approval(Approval.APPROVED),)
+    REJECT = (_approval(Approval.REJECTED),)
+    ASK_PLAN_CHANGE = (_alive(plan_change_pending=True),)
+    SETTLE_PLAN_CHANGE = (_alive(plan_change_pending=False),)
+    ASK_END = (_alive(end_requested=True),)
+    WITHDRAW_END = (_alive(end_requested=False),)
+
+    def __init__(self, step: Callable[[Facts], Facts | None]) -> None:
+        self.step = step
+
+    def from_facts(self, facts: Facts) -> Facts | None:
+        """Return the facts after the move, the same facts where it stays, or ``None``."""
+        return self.step(facts)
+
+
+def may(subscription: Subscription, move: Move) -> bool:
+    """Whether the move starts from where the subscription stands."""
+    return move.from_facts(subscription.facts) is not None
+
+
+def make(subscription: Subscription, move: Move, cause: Cause) -> bool:
+    """Make a move and write its cause to the timeline; return whether a fact changed.
+
+    A move to where the subscription already stands changes nothing, writes nothing and is no
+    error: the billing engine repeats itself, and renewals are paid every cycle.
+
+    :raise portal.errors.MoveRefused: if the move does not start from the present facts
+    """
+    before = subscription.facts
+    after = move.from_facts(before)
+    if after is None:
+        raise MoveRefused(
+            f"A subscription that is {subscription.status} cannot "
+            f"{move.name.lower().replace('_', ' ')}."
+        )
+    if after == before:
+        return False
+    _write(subscription, before, after)
+    record(subscription, move.name, cause, before=status_of(before))
+    return True
+
+
+def _write(subscription: Subscription, before: Facts, after: Facts) -> None:
+    subscription.billing = after.billing
+    subscription.publisher_block = after.block
+    subscription.approval = after.approval
+    if not after.plan_change_pending:
+        subscription.pending_policy_version_id = None
+    if after.end_requested != before.end_requested:
+        subscription.end_requested_at = clock.now() if after.end_requested else None
+    if after.billing is Billing.ENDED:
+        subscription.ended_at = clock.now()
+        subscription.live_key = None
+        subscription.needs_authentication = False
+        subscription.cancel_at = None
+
+
+def record(
+    subscription: Subscription, name: str, cause: Cause, *, before: Status | None = None
+) -> TimelineEntry:
+    """Write a line to the timeline; for what happened without a move, such as a note."""
+    facts = subscription.facts
+    entry = TimelineEntry(
+        subscription_id=subscription.subscription_id,
+        at=clock.now(),
+        move=name,
+        status_before=before,
+        status_after=subscription.status,
+        facts_after={
+            "billing": facts.billing,
+            "publisher_block": facts.block,
+            "approval": facts.approval,
+            "plan_change_pending": facts.plan_change_pending,
+            "end_requested": facts.end_requested,
+        },
+        because=cause.because[:1024],
+        actor=cause.actor,
+        stripe_event_id=cause.event_id,
+    )
+    db.session.add(entry)
+    return entry
+
+
+def live_key(application_id: int, api_id: int) -> str:
+    """Return what is unique among living subscriptions."""
+    return f"{application_id}:{api_id}"

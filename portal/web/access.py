@@ -1,0 +1,108 @@
+"""Who may call a view. Every view carries exactly one of these decorators; a test holds it."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
+from urllib.parse import quote, urlsplit
+
+from flask import abort, redirect, request, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response
+
+from portal.errors import NotAllowed
+from portal.models.user import ADMIN, PUBLISHER, SUBSCRIBER, User
+
+P = ParamSpec("P")
+R = TypeVar("R")
+View = Callable[P, R]
+
+
+def _mark(view: Any, rule: str) -> Any:
+    view.access = rule
+    return view
+
+
+def public(view: View[P, R]) -> View[P, R]:
+    """Anybody may call, also without signing in."""
+    return cast("View[P, R]", _mark(view, "public"))
+
+
+def signed_by_engine(view: View[P, R]) -> View[P, R]:
+    """The billing engine calls; the view itself verifies the signature."""
+    return cast("View[P, R]", _mark(view, "signed"))
+
+
+def with_key(view: View[P, R]) -> View[P, R]:
+    """A program calls with an application's key; the view itself checks it."""
+    return cast("View[P, R]", _mark(view, "key"))
+
+
+def signed_in(view: View[P, R]) -> View[P, Any]:
+    """Any person who has signed in."""
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
+        return view(*args, **kwargs) if current_user.is_authenticated else to_sign_in()
+
+    return cast("View[P, Any]", _mark(guarded, "signed_in"))
+
+
+def role(*wanted: str) -> Callable[[View[P, R]], View[P, Any]]:
+    """Only people who have one of these roles. Others are told so; visitors go to sign-in."""
+
+    def decorate(view: View[P, R]) -> View[P, Any]:
+        @wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
+            if not current_user.is_authenticated:
+                return to_sign_in()
+            if not current_user.roles & set(wanted):
+                raise NotAllowed(
+                    f"This page is for the role {' or '.join(wanted)}. "
+                    "Sign in with another account, or ask your administrator."
+                )
+            return view(*args, **kwargs)
+
+        return cast("View[P, Any]", _mark(guarded, "role:" + ",".join(sorted(wanted))))
+
+    return decorate
+
+
+admin_only = role(ADMIN)
+publisher_only = role(PUBLISHER, ADMIN)
+subscriber_only = role(SUBSCRIBER, PUBLISHER, ADMIN)
+
+
+def me() -> User:
+    """Return the person who has signed in; views behind a role may rely on it."""
+    if not current_user.is_authenticated:
+        abort(401)
+    return cast("User", current_user._get_current_object())  # noqa: SLF001 - werkzeug's own way
+
+
+def to_sign_in() -> Response:
+    """Send a visitor to sign-in, and back to this page afterwards."""
+    if request.method == "GET":
+        here = request.full_path if request.query_string else request.path
+        return redirect(f"{url_for('account.sign_in')}?next={quote(here, safe='')}", 303)
+    return redirect(url_for("account.sign_in"), 303)
+
+
+def local_path(target: str | None, default: str) -> str:
+    r"""Return ``target`` if it is a path on this portal, else ``default``.
+
+    Refuses everything that a browser could read as another origin: ``//host``, ``/\host``,
+    schemes, control characters.
+    """
+    if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
+        return default
+    if any(ord(char) < 33 or char == "\\" for char in target) or "@" in target.split("?")[0]:
+        return default
+    parts = urlsplit(target)
+    return default if parts.scheme or parts.netloc else target
+
+
+def wants_html() -> bool:
+    """Whether the caller is a person with a browser rather than a program."""
+    return request.accept_mimetypes.best_match(
+        ["application/json", "text/html"]
+    ) == "text/html" and "text/html" in request.headers.get("Accept", "")

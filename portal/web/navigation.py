@@ -1,0 +1,83 @@
+"""The portals and their navigation, and who sees which."""
+
+from dataclasses import dataclass
+
+from flask import request, url_for
+from flask_login import current_user
+
+from portal.models.user import ADMIN, PUBLISHER, SUBSCRIBER
+
+
+@dataclass(frozen=True)
+class Item:
+    """A word in the navigation."""
+
+    label: str
+    icon: str
+    url: str
+    active: bool
+
+
+@dataclass(frozen=True)
+class Portal:
+    """One of the three portals in the switcher."""
+
+    name: str
+    label: str
+    url: str
+    active: bool
+
+
+#: portal -> label, roles that may enter, home endpoint
+PORTALS = {
+    "devportal": ("Developer", {SUBSCRIBER, PUBLISHER, ADMIN}, "devportal.home"),
+    "publisher": ("Publisher", {PUBLISHER, ADMIN}, "publisher.home"),
+    "admin": ("Admin", {ADMIN}, "admin.home"),
+}
+
+#: portal -> (label, icon, endpoint)
+ITEMS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "devportal": (
+        ("APIs", "api", "devportal.home"),
+        ("Applications", "apps", "devportal.applications"),
+    ),
+    "publisher": (
+        ("APIs", "api", "publisher.home"),
+        ("Plans", "receipt-2", "publisher.plans"),
+    ),
+    "admin": (
+        ("Set-up", "checklist", "admin.home"),
+        ("Advanced configuration", "settings", "admin.configuration"),
+        ("Plans", "receipt-2", "admin.plans"),
+        ("Publish usage", "cloud-upload", "admin.usage"),
+        ("Events", "webhook", "admin.events"),
+    ),
+}
+
+
+def portal_name() -> str | None:
+    """Return which portal the present page belongs to."""
+    return request.blueprint if request.blueprint in PORTALS else None
+
+
+def navigation() -> list[Item]:
+    """Return the present portal's navigation."""
+    items = ITEMS.get(portal_name() or "", ())
+    here = request.path
+    addresses = [url_for(endpoint) for _, _, endpoint in items]
+    best = max((url for url in addresses if here.startswith(url)), key=len, default=None)
+    return [
+        Item(label, icon, url, url == best)
+        for (label, icon, _), url in zip(items, addresses, strict=True)
+    ]
+
+
+def portals_for_user() -> list[Portal]:
+    """Return the portals that the person may enter."""
+    if not current_user.is_authenticated:
+        return []
+    return [
+        Portal(name, label, url_for(home), name == portal_name())
+        for name, (label, roles, home) in PORTALS.items()
+        if current_user.roles & roles
+    ]

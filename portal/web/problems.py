@@ -1,0 +1,103 @@
+"""How an error looks: a page for people, WSO2's JSON for the REST API, ``{"error"}`` elsewhere."""
+
+import structlog
+from flask import Flask, Response, jsonify, make_response, render_template, request
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import DBAPIError
+from werkzeug.exceptions import HTTPException
+
+from portal.errors import PortalError
+from portal.extensions import db
+from portal.web.access import wants_html
+
+log = structlog.get_logger()
+
+_REST = ("/api/am/admin/", "/api/am/publisher/", "/api/am/devportal/", "/api/am/usage/")
+
+
+def init_app(app: Flask) -> None:
+    """Turn every error into an answer that says what happened and never how."""
+    app.register_error_handler(PortalError, _portal_error)
+    app.register_error_handler(CSRFError, _csrf_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(DBAPIError, _database_error)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def answer(status: int, title: str, message: str, code: int = 900967) -> Response:
+    """Return an error in the shape that the caller of this address reads."""
+    if request.path.startswith(_REST):
+        body = {
+            "code": code,
+            "message": title,
+            "description": message,
+            "moreInfo": "",
+            "error": [],
+        }
+        response = jsonify(body)
+    elif request.path.startswith(("/api/", "/oauth2/", "/client-registration/")) and (
+        not wants_html()
+    ):
+        response = jsonify({"error": message})
+    else:
+        page = render_template("errors/error.html", code=status, title=title, sentence=message)
+        response = make_response(page)
+    response.status_code = status
+    return response
+
+
+def _portal_error(error: PortalError) -> Response:
+    db.session.rollback()
+    if error.status_code >= 500:
+        log.warning("refused", error=type(error).__name__, message=error.message)
+    return answer(error.status_code, error.title, error.message, error.code)
+
+
+def _csrf_error(_error: CSRFError) -> Response:
+    return answer(
+        400, "The form has expired", "Go back, load the page again and repeat what you did."
+    )
+
+
+_SENTENCES = {
+    400: ("The request is not right", "Check the address and what you sent."),
+    401: ("Sign in first", "This address is for people or programs that have signed in."),
+    403: ("You may not do this", "Ask your administrator if you should be able to."),
+    404: ("Not found", "There is nothing at this address. Use the navigation to go on."),
+    405: ("Not possible here", "This address does not take this kind of request."),
+    413: ("Too large", "Nothing was saved. Send at most 1 MB."),
+    415: ("Not this format", "Send the format that the documentation names."),
+    429: ("Too many tries", "Wait a minute and try again."),
+}
+
+
+def _http_error(error: HTTPException) -> Response:
+    if error.response is not None and error.code is None:
+        return make_response(error.response)
+    status = error.code or 500
+    if 300 <= status < 400:
+        return make_response(error.get_response())
+    title, message = _SENTENCES.get(status, ("Something went wrong", "Try again in a moment."))
+    response = answer(status, title, message, status)
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After", "WWW-Authenticate"):
+            response.headers[name] = value
+    return response
+
+
+def _database_error(error: DBAPIError) -> Response:
+    db.session.rollback()
+    log.error("database", error=type(error.orig).__name__, path=request.path)
+    return answer(
+        503, "The portal cannot reach its database", "Nothing was changed. Try again in a minute."
+    )
+
+
+def _unexpected(error: Exception) -> Response:
+    db.session.rollback()
+    log.exception("unexpected", path=request.path)
+    return answer(
+        500,
+        "Something went wrong",
+        "It is our fault, and it has been noted. Try again in a moment.",
+    )

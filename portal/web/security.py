@@ -1,0 +1,57 @@
+"""Headers and cookies that hold for every answer."""
+
+from flask import Flask, Response, request
+from flask_login import current_user
+from flask_talisman import Talisman
+
+from portal.config import Settings
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Set a strict Content-Security-Policy and its companions on every answer."""
+    https = settings.portal_base_url.startswith("https://")
+    Talisman(
+        app,
+        # The proxy in front redirects to https; doing it here would redirect /healthz too.
+        force_https=False,
+        strict_transport_security=https,
+        strict_transport_security_max_age=31_536_000,
+        session_cookie_secure=https,
+        session_cookie_samesite="Lax",
+        frame_options="DENY",
+        referrer_policy="strict-origin-when-cross-origin",
+        content_security_policy=policy(settings),
+    )
+    app.after_request(_no_store)
+
+
+def policy(settings: Settings) -> dict[str, str | list[str]]:
+    """Return the Content-Security-Policy.
+
+    ``form-action`` names the payment pages, because Chromium applies it to redirects after a
+    form was sent: without them, Complete Payment would just stay on the page.
+    """
+    return {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": ["'self'", "data:"],
+        "font-src": "'self'",
+        "connect-src": "'self'",
+        "manifest-src": "'self'",
+        "object-src": "'none'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+        "form-action": ["'self'", *settings.payment_origins],
+    }
+
+
+def _no_store(response: Response) -> Response:
+    """Keep pages of people who have signed in out of every cache."""
+    response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    if request.endpoint == "static" or request.blueprint == "gateway":
+        return response
+    if current_user.is_authenticated or request.method != "GET":
+        response.headers["Cache-Control"] = "no-store"
+    response.headers.add("Vary", "Cookie")
+    return response

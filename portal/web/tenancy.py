@@ -1,0 +1,86 @@
+"""Selectors that start from a tenant, so that no query can reach another tenant's rows.
+
+What is missing and what belongs to somebody else get the same answer: not found.
+"""
+
+from typing import TypeVar
+
+from sqlalchemy import Select, select
+
+from portal.errors import NotFound
+from portal.extensions import db
+from portal.models import Api, Application, Policy, Subscription
+from portal.models.user import ADMIN, User
+
+T = TypeVar("T")
+
+
+def _one(query: Select[tuple[T]], what: str) -> T:
+    found = db.session.scalars(query).unique().one_or_none()
+    if found is None:
+        raise NotFound(f"There is no such {what}.")
+    return found
+
+
+def own_application(user: User, uuid: str) -> Application:
+    """Return the person's own application."""
+    return _one(
+        select(Application).where(
+            Application.uuid == uuid,
+            Application.owner_id == user.user_id,
+            Application.deleted_at.is_(None),
+        ),
+        "application",
+    )
+
+
+def own_subscription(user: User, uuid: str) -> Subscription:
+    """Return a subscription of one of the person's own applications, ended ones included."""
+    return _one(
+        select(Subscription)
+        .join(Application, Subscription.application_id == Application.application_id)
+        .where(Subscription.uuid == uuid, Application.owner_id == user.user_id),
+        "subscription",
+    )
+
+
+def published_api(user: User, uuid: str) -> Api:
+    """Return an API of the person's tenant that is offered to developers."""
+    return _one(
+        select(Api).where(
+            Api.api_uuid == uuid,
+            Api.tenant_id == user.tenant_id,
+            Api.status.in_(("PUBLISHED", "DEPRECATED")),
+        ),
+        "API",
+    )
+
+
+def provided_api(user: User, uuid: str) -> Api:
+    """Return an API that the person publishes; an administrator sees all of the tenant."""
+    query = select(Api).where(Api.api_uuid == uuid, Api.tenant_id == user.tenant_id)
+    if not user.has_role(ADMIN):
+        query = query.where(Api.provider_id == user.user_id)
+    return _one(query, "API")
+
+
+def provided_subscription(user: User, uuid: str) -> Subscription:
+    """Return a subscription to an API that the person publishes."""
+    query = (
+        select(Subscription)
+        .join(Api, Subscription.api_id == Api.api_id)
+        .where(Subscription.uuid == uuid, Api.tenant_id == user.tenant_id)
+    )
+    if not user.has_role(ADMIN):
+        query = query.where(Api.provider_id == user.user_id)
+    return _one(query, "subscription")
+
+
+def policy_of(user: User, uuid: str) -> Policy:
+    """Return a plan of the person's tenant."""
+    return _one(
+        select(Policy).where(
+            Policy.uuid == uuid, Policy.tenant_id == user.tenant_id, Policy.deleted_at.is_(None)
+        ),
+        "plan",
+    )

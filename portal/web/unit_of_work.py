@@ -1,0 +1,74 @@
+"""Where transactions begin and end. Services never commit; edges open a unit of work."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm.exc import StaleDataError
+
+from portal.errors import Conflict
+from portal.extensions import WRITES, db
+
+T = TypeVar("T")
+
+#: PostgreSQL: serialization failure, deadlock. MySQL: deadlock, lock wait, changed row.
+_RETRY_STATES = {"40001", "40P01"}
+_RETRY_NUMBERS = {1213, 1205, 1020}
+
+
+@contextmanager
+def unit_of_work() -> Iterator[None]:
+    """Run a block as one writing transaction: commit at its end, roll back on any error.
+
+    Rows that were read before are read again, now under the write lock where the database has
+    one, so that a decision is never made on what was true a moment ago.
+
+    :raise portal.errors.Conflict: if somebody changed the same row in between
+    """
+    session = db.session
+    session.rollback()
+    session.connection(execution_options={WRITES: True})
+    try:
+        yield
+        session.commit()
+    except StaleDataError as error:
+        session.rollback()
+        raise Conflict("Somebody else just changed this. Look at it again and repeat.") from error
+    except BaseException:
+        session.rollback()
+        raise
+
+
+def in_unit_of_work(work: Callable[[], T], *, tries: int = 4) -> T:
+    """Run ``work`` as one transaction, again when the database asks for it.
+
+    Deadlocks, lock waits and lost races are normal under load; ``work`` is re-run whole, with
+    fresh reads, so it must have no effect outside the database.
+    """
+    for left in range(tries - 1, -1, -1):
+        try:
+            with unit_of_work():
+                return work()
+        except (Conflict, DBAPIError) as error:
+            if left == 0 or not _is_transient(error):
+                raise
+        # Jitter keeps two losers from meeting again; it protects nothing.
+        time.sleep(random.uniform(0.005, 0.05) * (tries - left))  # noqa: S311
+    raise AssertionError("unreachable")
+
+
+def _is_transient(error: Exception) -> bool:
+    if isinstance(error, Conflict):
+        return isinstance(error.__cause__, StaleDataError)
+    if not isinstance(error, DBAPIError):
+        return False
+    origin = error.orig
+    if getattr(origin, "sqlstate", None) in _RETRY_STATES:
+        return True
+    arguments = getattr(origin, "args", ())
+    if arguments and arguments[0] in _RETRY_NUMBERS:
+        return True
+    return isinstance(error, OperationalError) and "database is locked" in str(origin)

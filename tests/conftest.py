@@ -1,0 +1,183 @@
+"""Fixtures that everything shares: a closed network, a database of each kind, an app, rows."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+import sqlalchemy as sa
+from cryptography.fernet import Fernet
+from flask import Flask
+
+from tests.support.browser import Browser
+from tests.support.factories import Factories
+
+REQUIRE_ALL = os.environ.get("REQUIRE_ALL_TESTS") == "1"
+SERVERS = {"postgresql": "TEST_POSTGRESQL_URL", "mysql": "TEST_MYSQL_URL"}
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _closed_network() -> Iterator[None]:
+    """Refuse every connection that leaves this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if isinstance(address, tuple) and address[0] not in LOOPBACK:
+            raise AssertionError(f"A test tried to reach {address[0]}.")
+        return connect(self, address)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", guarded)
+    yield
+    patch.undo()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that is marked all_databases on each of them, every other one on SQLite."""
+    if "database_url" in metafunc.fixturenames:
+        every = metafunc.definition.get_closest_marker("all_databases")
+        kinds = ["sqlite", *SERVERS] if every else ["sqlite"]
+        metafunc.parametrize("database_url", kinds, indirect=True, scope="function")
+
+
+@pytest.fixture(scope="session")
+def _empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all tables, made once and copied for each test."""
+    from portal.extensions import db
+
+    path = tmp_path_factory.mktemp("schema") / "empty.sqlite3"
+    engine = sa.create_engine(f"sqlite:///{path}")
+    db.Model.metadata.create_all(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def database_url(
+    request: pytest.FixtureRequest, tmp_path: Path, _empty_sqlite: Path
+) -> Iterator[str]:
+    """The address of an empty database with all tables, of the kind that the test asks for."""
+    if request.param == "sqlite":
+        shutil.copy(_empty_sqlite, tmp_path / "portal.sqlite3")
+        yield f"sqlite:///{tmp_path / 'portal.sqlite3'}"
+        return
+    url = server_url(request.param)
+    engine = sa.create_engine(url)
+    yield url
+    with engine.begin() as connection:
+        _empty(connection)
+    engine.dispose()
+
+
+_prepared: dict[str, str] = {}
+
+
+def server_url(kind: str) -> str:
+    """Return a database on a server of this kind, with all tables; skip if there is none."""
+    variable = SERVERS[kind]
+    if variable not in os.environ:
+        pytest.skip(f"{variable} is not set")
+    if kind not in _prepared:
+        try:
+            _prepared[kind] = _prepare(os.environ[variable])
+        except sa.exc.SQLAlchemyError as error:
+            if REQUIRE_ALL:
+                raise
+            pytest.skip(f"{variable}: {type(error).__name__}")
+    return _prepared[kind]
+
+
+def _prepare(url: str) -> str:
+    from portal.extensions import db
+
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        url = _sibling_database(url, worker)
+    engine = sa.create_engine(url)
+    db.Model.metadata.drop_all(engine)
+    db.Model.metadata.create_all(engine)
+    engine.dispose()
+    return url
+
+
+def _sibling_database(url: str, worker: str) -> str:
+    parts = urlsplit(url)
+    name = f"{parts.path.lstrip('/')}_{worker}"
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return urlunsplit(parts._replace(path=f"/{name}"))
+
+
+def _empty(connection: sa.Connection) -> None:
+    from portal.extensions import db
+
+    if connection.dialect.name == "mysql":
+        connection.exec_driver_sql("SET FOREIGN_KEY_CHECKS=0")
+    names = ", ".join(table.name for table in db.Model.metadata.sorted_tables)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+        return
+    for table in db.Model.metadata.sorted_tables:
+        connection.exec_driver_sql(f"DELETE FROM {table.name}")
+    connection.exec_driver_sql("SET FOREIGN_KEY_CHECKS=1")
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path):
+    from portal.config import Settings
+
+    return Settings(
+        secret_key="a-secret-key-that-is-only-for-tests-0123456789",
+        encryption_keys=(_KEY,),
+        database_url=database_url,
+        stripe_api_base="http://127.0.0.1:9",
+        sandbox_base_url="http://127.0.0.1:9",
+        backend_allowlist=("http://127.0.0.1",),
+        queue_url="memory",
+        PORTAL_INSTANCE=tmp_path / "instance",
+        PORTAL_TESTING=True,
+    )
+
+
+_KEY = Fernet.generate_key().decode()
+
+
+@pytest.fixture
+def engine():
+    """The in-memory billing engine that the app uses in most tests."""
+    from tests.support.memory_engine import MemoryBillingEngine
+
+    return MemoryBillingEngine()
+
+
+@pytest.fixture
+def app(settings, engine) -> Iterator[Flask]:
+    """A portal on an empty database whose every tenant is billed by the memory engine."""
+    from portal import create_app
+    from portal.extensions import db
+
+    application = create_app(settings)
+    application.extensions["portal_engines"]._factory = lambda _settings: engine
+    with application.app_context():
+        yield application
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.fixture
+def factories(app: Flask) -> Factories:
+    """Makes rows in named states, each committed."""
+    return Factories()
+
+
+@pytest.fixture
+def browser(app: Flask) -> Browser:
+    """A person at a browser; every page it opens is checked for what holds on all pages."""
+    return Browser(app)
