@@ -1,0 +1,137 @@
+"""Checkout Sessions: paying and expiring. Nothing is created before the payment succeeded."""
+
+from __future__ import annotations
+
+from portal.sandbox import events, ids
+from portal.sandbox.engine import cards, charges, invoices, methods, subscriptions
+from portal.sandbox.engine.cards import Card
+from portal.sandbox.engine.results import PayResult
+from portal.sandbox.serializers.customers import SHAPE as CUSTOMER
+from portal.sandbox.store import Db, Record
+
+
+def find(db: Db, session_id: str) -> Record | None:
+    """Return the session behind the address of its page."""
+    return db.find("checkout.session", session_id)
+
+
+def pay(
+    db: Db,
+    session: Record,
+    card: Card,
+    *,
+    now: int,
+    authenticated: bool | None = None,
+    email: str | None = None,
+) -> PayResult:
+    """Pay an open session with `card`.
+
+    Success creates the subscription and its paid first invoice. A decline leaves everything as it
+    was, and the session open. A second press on a complete session changes nothing.
+    """
+    if session["status"] == "complete":
+        return PayResult("paid", session=session)
+    if session["status"] != "open" or session["expires_at"] <= now:
+        return PayResult("closed", "This checkout session has expired.", session=session)
+    verdict = methods.setup_verdict(card, authenticated=authenticated)
+    if verdict is None and session["amount_total"]:
+        verdict = cards.decline(card, present=True, authenticated=authenticated)
+    if verdict == "authenticate":
+        return PayResult("requires_action", session=session)
+    if verdict is not None:
+        code, decline_code, message = cards.DECLINES[verdict]
+        return PayResult("declined", message, code, decline_code, session=session)
+    return _complete(db, session, card, bool(authenticated), email, now=now)
+
+
+def _complete(
+    db: Db, session: Record, card: Card, authenticated: bool, email: str | None, *, now: int
+) -> PayResult:
+    account = session["_account"]
+    customer = _customer(db, session, card, email, now=now)
+    method = methods.create(db, account, card, now=now, authenticated=authenticated)
+    methods.attach(db, method, customer, now=now)
+    data = session["_subscription_data"]
+    subscription = subscriptions.build(
+        db,
+        account,
+        customer,
+        session["_items"],
+        now=now,
+        metadata=data.get("metadata") or {},
+        default_payment_method=method["id"],
+        description=data.get("description"),
+        application_fee_percent=data.get("application_fee_percent"),
+    )
+    invoice = subscriptions.first_invoice(db, subscription, now=now)
+    subscriptions.announce(db, subscription, now=now)
+    if invoice is not None:
+        invoices.finalize(db, invoice, now=now)
+        if invoice["status"] == "open":
+            attempt = charges.Attempt(
+                present=True, authenticated=authenticated or None, automatic=False, now=now
+            )
+            charges.take(db, invoice, method, attempt)
+    session.update(
+        status="complete",
+        payment_status="paid" if session["amount_total"] else "no_payment_required",
+        subscription=subscription["id"],
+        invoice=invoice["id"] if invoice else None,
+        customer=customer["id"],
+        customer_details=_details(customer, card),
+        _due_at=None,
+    )
+    db.save(session)
+    events.emit(db, session, "checkout.session.completed", now=now)
+    return PayResult("paid", session=session, invoice=invoice, payment_method=method)
+
+
+def _details(customer: Record, card: Card) -> dict[str, object]:
+    return {
+        "address": None,
+        "business_name": None,
+        "email": customer["email"],
+        "individual_name": None,
+        "name": card.name or customer["name"],
+        "phone": None,
+        "tax_exempt": "none",
+        "tax_ids": [],
+    }
+
+
+def _customer(db: Db, session: Record, card: Card, email: str | None, *, now: int) -> Record:
+    if session["customer"]:
+        return db.need("customer", session["_account"], session["customer"])
+    address = session["customer_email"] or email
+    return create_customer(db, session["_account"], now=now, email=address, name=card.name or None)
+
+
+def create_customer(db: Db, account: str, *, now: int, **fields: object) -> Record:
+    """Store a customer and report it."""
+    customer: Record = {
+        **CUSTOMER,
+        "id": ids.new("customer"),
+        "object": "customer",
+        "_account": account,
+        "created": now,
+        "invoice_prefix": ids.random_text(8).upper(),
+        "metadata": {},
+        **fields,
+    }
+    customer["invoice_settings"] = {
+        **CUSTOMER["invoice_settings"],
+        **(fields.get("invoice_settings") or {}),  # type: ignore[dict-item]
+    }
+    db.insert(customer)
+    events.emit(db, customer, "customer.created", now=now)
+    return customer
+
+
+def expire(db: Db, session: Record, *, now: int) -> Record:
+    """Expire an open session; one that isn't open stays as it is."""
+    if session["status"] != "open":
+        return session
+    session.update(status="expired", _due_at=None)
+    db.save(session)
+    events.emit(db, session, "checkout.session.expired", now=now)
+    return session

@@ -1,0 +1,257 @@
+"""Subscriptions: start, renewal, scheduled and immediate cancellation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portal.sandbox import events, ids, serializers
+from portal.sandbox.engine import dunning, endings, invoices, lines
+from portal.sandbox.store import Db, Record
+
+UPDATED = "customer.subscription.updated"
+_INCOMPLETE_SECONDS = 23 * 3600
+
+
+def build(
+    db: Db,
+    account: str,
+    customer: Record,
+    items: list[dict[str, Any]],
+    *,
+    now: int,
+    metadata: dict[str, str],
+    **fields: Any,
+) -> Record:
+    """Store a new subscription that nobody has been told about; `items` hold price, quantity.
+
+    Its first period begins now. Report it with `announce` once its first invoice exists.
+    """
+    subscription: Record = {
+        "id": ids.new("subscription"),
+        "object": "subscription",
+        "_account": account,
+        "_clock": customer.get("_clock"),
+        "status": "active",
+        "billing_cycle_anchor": now,
+        "billing_mode": {
+            "flexible": {"proration_discounts": "included"},
+            "type": "flexible",
+            "updated_at": now,
+        },
+        "cancel_at": None,
+        "cancel_at_period_end": False,
+        "canceled_at": None,
+        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+        "created": now,
+        "customer": customer["id"],
+        "default_payment_method": None,
+        "ended_at": None,
+        "latest_invoice": None,
+        "metadata": dict(metadata),
+        "start_date": now,
+        **fields,
+    }
+    subscription["items"] = [_item(db, subscription, item, now=now) for item in items]
+    subscription["currency"] = lines.price_of(db, subscription, subscription["items"][0])[
+        "currency"
+    ]
+    subscription["_due_at"] = subscription["items"][0]["current_period_end"]
+    db.insert(subscription)
+    if customer["currency"] is None:
+        customer["currency"] = subscription["currency"]
+        db.save(customer)
+    return subscription
+
+
+def _item(db: Db, subscription: Record, item: dict[str, Any], *, now: int) -> dict[str, Any]:
+    price = db.need("price", subscription["_account"], item["price"])
+    return {
+        "id": ids.new("subscription_item"),
+        "created": now,
+        "current_period_start": now,
+        "current_period_end": lines.period_end(subscription, price, now),
+        "metadata": dict(item.get("metadata") or {}),
+        "price": price["id"],
+        "quantity": item["quantity"],
+    }
+
+
+def announce(db: Db, subscription: Record, *, now: int) -> None:
+    """Report a new subscription."""
+    db.save(subscription)
+    events.emit(db, subscription, "customer.subscription.created", now=now)
+
+
+def first_invoice(db: Db, subscription: Record, *, now: int) -> Record | None:
+    """Create the invoice for the first period; metered items alone have none (flexible billing)."""
+    content = lines.licensed(db, subscription)
+    if not content:
+        return None
+    invoice = invoices.create(db, subscription, content, reason="subscription_create", now=now)
+    subscription["latest_invoice"] = invoice["id"]
+    db.save(subscription)
+    return invoice
+
+
+def await_payment(subscription: Record, *, now: int) -> None:
+    """Make a new subscription incomplete: it has 23 hours to be paid."""
+    subscription.update(status="incomplete", _ends_incomplete=True)
+    subscription["_due_at"] = now + _INCOMPLETE_SECONDS
+
+
+def advance(db: Db, subscription: Record, *, now: int) -> None:
+    """Do what is due: renew, end as scheduled, or give up an unpaid first invoice."""
+    status = subscription["status"]
+    if status in ("canceled", "incomplete_expired"):
+        return
+    if status == "incomplete":
+        _give_up(db, subscription, now=now)
+        return
+    if ends_now(subscription, now=now):
+        _end_as_scheduled(db, subscription, now=now)
+        return
+    renew(db, subscription, now=now)
+
+
+def ends_now(subscription: Record, *, now: int) -> bool:
+    """Tell whether a scheduled cancellation has been reached."""
+    planned = subscription["cancel_at"]
+    return bool(subscription["cancel_at_period_end"] or (planned is not None and planned <= now))
+
+
+def _give_up(db: Db, subscription: Record, *, now: int) -> None:
+    with events.changing(db, subscription, UPDATED, now=now):
+        subscription.update(status="incomplete_expired", ended_at=now, _due_at=None)
+    invoice = db.need("invoice", subscription["_account"], subscription["latest_invoice"])
+    if invoice["status"] == "open":
+        invoices.void(db, invoice, now=now)
+
+
+def _end_as_scheduled(db: Db, subscription: Record, *, now: int) -> None:
+    content = lines.metered(db, subscription, now=now)
+    if content and subscription["status"] != "unpaid":
+        invoice = invoices.create(db, subscription, content, reason="subscription_cycle", now=now)
+        subscription["latest_invoice"] = invoice["id"]
+    endings.terminate(db, subscription, now=now, reason="cancellation_requested")
+
+
+def renew(db: Db, subscription: Record, *, now: int) -> Record | None:
+    """Begin the next period and draft the invoice: usage of the old one, fees of the new one.
+
+    While a subscription is unpaid its invoices stay drafts that nobody tries to collect.
+    """
+    before = serializers.render(db, subscription)
+    content = lines.metered(db, subscription, now=now)
+    for item in subscription["items"]:
+        start = item["current_period_end"]
+        price = lines.price_of(db, subscription, item)
+        item["current_period_start"] = start
+        item["current_period_end"] = lines.period_end(subscription, price, start)
+    subscription["_due_at"] = subscription["items"][0]["current_period_end"]
+    content += lines.licensed(db, subscription)
+    db.save(subscription)
+    invoice = invoices.create(
+        db,
+        subscription,
+        content,
+        reason="subscription_cycle",
+        now=now,
+        advance=subscription["status"] != "unpaid",
+    )
+    subscription["latest_invoice"] = invoice["id"]
+    db.save(subscription)
+    after = serializers.render(db, subscription)
+    previous = events.difference(before, after)
+    events.emit(db, subscription, UPDATED, now=now, payload=after, previous=previous)
+    return invoice
+
+
+def end_period(db: Db, subscription: Record, *, now: int) -> Record | None:
+    """End the present period now (a control of the sandbox): what was due at its end happens.
+
+    The billing anchor moves with it. Returns the draft, if one was made.
+    """
+    end = max(now, subscription["items"][0]["current_period_start"] + 1)
+    subscription["billing_cycle_anchor"] = end
+    for item in subscription["items"]:
+        item["current_period_end"] = end
+    if subscription["cancel_at"] is not None:
+        subscription["cancel_at"] = min(subscription["cancel_at"], end)
+    advance(db, subscription, now=end)
+    latest = subscription["latest_invoice"]
+    return db.get("invoice", subscription["_account"], latest) if latest else None
+
+
+def cancel(
+    db: Db,
+    subscription: Record,
+    *,
+    now: int,
+    reason: str = "cancellation_requested",
+    invoice_now: bool = False,
+    comment: str | None = None,
+    feedback: str | None = None,
+) -> Record:
+    """Cancel now. With `invoice_now` the usage since the period's start is invoiced at once."""
+    content = lines.metered(db, subscription, now=now, until=now) if invoice_now else []
+    if content:
+        invoice = invoices.create(db, subscription, content, reason="subscription_update", now=now)
+        subscription["latest_invoice"] = invoice["id"]
+        db.save(subscription)
+        invoices.finalize(db, invoice, now=now)
+        if invoice["status"] == "open":
+            invoices.collect(db, invoice, now=now, automatic=True)
+        subscription = db.need("subscription", subscription["_account"], subscription["id"])
+    if subscription["status"] == "canceled":
+        return subscription
+    return endings.terminate(
+        db, subscription, now=now, reason=reason, comment=comment, feedback=feedback
+    )
+
+
+def max_period_end(subscription: Record) -> int:
+    """Return the end of the longest running period."""
+    return max(int(item["current_period_end"]) for item in subscription["items"])
+
+
+def schedule_cancel(
+    db: Db,
+    subscription: Record,
+    *,
+    now: int,
+    at: int | None = None,
+    comment: str | None = None,
+    feedback: str | None = None,
+) -> Record:
+    """Cancel at the period's end (`at` None: by the boolean), or by `cancel_at`.
+
+    The API and the dashboard set the boolean; the Customer Portal sets `cancel_at` on a flexible
+    subscription and leaves the boolean false.
+    """
+    with events.changing(db, subscription, UPDATED, now=now):
+        subscription["cancel_at_period_end"] = at is None
+        subscription["cancel_at"] = max_period_end(subscription) if at is None else at
+        subscription["canceled_at"] = now
+        subscription["cancellation_details"] = {
+            "comment": comment,
+            "feedback": feedback,
+            "reason": "cancellation_requested",
+        }
+        subscription["_due_at"] = min(subscription["cancel_at"], max_period_end(subscription))
+    return subscription
+
+
+def unschedule_cancel(db: Db, subscription: Record, *, now: int) -> Record:
+    """Take a scheduled cancellation back."""
+    with events.changing(db, subscription, UPDATED, now=now):
+        subscription.update(cancel_at_period_end=False, cancel_at=None, canceled_at=None)
+        subscription["cancellation_details"] = {"comment": None, "feedback": None, "reason": None}
+        subscription["_due_at"] = max_period_end(subscription)
+    return subscription
+
+
+def mark_unpaid(db: Db, subscription: Record, behaviour: str, *, now: int) -> Record:
+    """End the retries now (a control of the sandbox) as `behaviour` says."""
+    endings.stop_collecting(db, subscription)
+    dunning.end(db, subscription, behaviour, now=now)
+    return subscription

@@ -1,0 +1,43 @@
+"""One serializer per object: the only place that knows how an answer looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from portal.sandbox.serializers import (
+    accounts,
+    customers,
+    endpoints,
+    invoices,
+    meters,
+    payments,
+    portals,
+    prices,
+    products,
+    sessions,
+    subscriptions,
+)
+from portal.sandbox.serializers.base import Json
+from portal.sandbox.store import Db, Record
+
+_RENDERERS: dict[str, Callable[[Db, Record], Json]] = {
+    "account": accounts.render,
+    "billing.meter": meters.render,
+    "billing_portal.configuration": portals.render_configuration,
+    "billing_portal.session": portals.render_session,
+    "checkout.session": sessions.render,
+    "customer": customers.render,
+    "invoice": invoices.render,
+    "invoice_payment": payments.render_payment,
+    "payment_intent": payments.render_intent,
+    "payment_method": payments.render_method,
+    "price": prices.render,
+    "product": products.render,
+    "subscription": subscriptions.render,
+    "webhook_endpoint": endpoints.render,
+}
+
+
+def render(db: Db, record: Record) -> Json:
+    """Return any stored object as the API shows it."""
+    return _RENDERERS[record["object"]](db, record)
