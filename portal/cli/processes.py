@@ -5,6 +5,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ import click
 STOP_SECONDS = 8.0
 PR_SET_PDEATHSIG = 1
 LAST_LINES = 6
+# The path without its query, in which codes and session ids stand: none belongs into a log.
+ACCESS_LOG = '%(h)s %(t)s "%(m)s %(U)s" %(s)s %(B)s %(L)ss'
 
 
 class StartError(click.ClickException):
@@ -96,6 +99,7 @@ def gunicorn(
         "--threads=8",
         "--graceful-timeout=5",
         "--access-logfile=-",
+        f"--access-logformat={ACCESS_LOG}",
         "--no-control-socket",
         *([f"--worker-tmp-dir={shared}"] if os.access(shared, os.W_OK) else []),
     ]
@@ -181,10 +185,19 @@ class Servers:
         self.running.append(running)
         return running
 
-    def wait_until_answers(self, running: Running, url: str, seconds: float = 30.0) -> None:
-        """Return once `url` answers 2xx; raise `StartError` if the child ends or time is up."""
+    def wait_until_answers(
+        self,
+        running: Running,
+        url: str,
+        seconds: float = 30.0,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Return once `url` answers 2xx; raise `StartError` if the child ends or time is up.
+
+        `context` names whom to trust where the certificate is not a public one.
+        """
         end = time.monotonic() + seconds
-        while not _answers(url):
+        while not _answers(url, context):
             if running.process.poll() is not None:
                 raise StartError(_ended(running))
             if time.monotonic() > end:
@@ -228,8 +241,11 @@ def _authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _answers(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _answers(url: str, context: ssl.SSLContext | None) -> bool:
+    # Without the proxy of the environment: it could not reach this machine's loopback.
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
     try:
         # Anything but a 2xx is raised by the opener.
         with opener.open(url, timeout=2):

@@ -216,10 +216,11 @@ def test_the_back_end_runs_under_gunicorn_and_names_itself(tmp_path: Path) -> No
         child = servers.start(backend_server("127.0.0.1", port))
         servers.wait_until_answers(child, f"{origin}/healthz")
         with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(b"GET /numbers/openapi.json HTTP/1.0\r\n\r\n")
+            connection.sendall(b"GET /numbers/openapi.json?secret=word HTTP/1.0\r\n\r\n")
             body = connection.makefile("rb").read().decode()
     assert f'"{origin}/numbers"' in body
-    assert "GET /numbers/openapi.json" in child.log.read_text()
+    wait_for_text(child.log, "GET /numbers/openapi.json")
+    assert "secret=word" not in child.log.read_text()
 
 
 def test_a_server_ignores_the_gunicorn_settings_of_the_folder(

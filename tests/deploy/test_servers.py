@@ -1,0 +1,152 @@
+"""gunicorn and nginx with the settings of deploy/, in front of the demo's back end."""
+
+import datetime
+import os
+import re
+import shutil
+import ssl
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from portal.cli.processes import Child, Servers, free_ports
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+ECHO = """
+import json
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    keys = [key for key in environ if key.startswith("HTTP_")] + ["wsgi.url_scheme"]
+    return [json.dumps({key: environ[key] for key in keys}).encode()]
+"""
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    (tmp_path / "echo.py").write_text(ECHO)
+    with Servers(tmp_path / "logs") as servers:
+        yield servers
+
+
+def configured_gunicorn(tmp_path: Path, port: int, **env: str) -> Child:
+    command = [sys.executable, "-m", "gunicorn", "-c", str(DEPLOY / "gunicorn.conf.py"), "echo:app"]
+    settings = {"PORTAL_BIND": f"127.0.0.1:{port}", "WEB_CONCURRENCY": "1"}
+    return Child("web", command, {"PYTHONPATH": str(tmp_path), **settings, **env})
+
+
+def asked(url: str, *, context: ssl.SSLContext | None = None, **headers: str) -> str:
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=10, context=context) as answer:  # noqa: S310
+        return str(answer.read().decode())
+
+
+@pytest.mark.parametrize(("proxies", "scheme"), [("0", "http"), ("1", "https")])
+def test_gunicorn_believes_a_proxy_only_if_there_is_one(
+    servers: Servers, tmp_path: Path, proxies: str, scheme: str
+) -> None:
+    (port,) = free_ports(1)
+    web = servers.start(configured_gunicorn(tmp_path, port, TRUSTED_PROXIES=proxies))
+    servers.wait_until_answers(web, f"http://127.0.0.1:{port}/")
+    answer = asked(f"http://127.0.0.1:{port}/", **{"X-Forwarded-Proto": "https"})
+    assert f'"wsgi.url_scheme": "{scheme}"' in answer
+
+
+def test_gunicorn_logs_paths_without_their_queries(servers: Servers, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    web = servers.start(configured_gunicorn(tmp_path, port))
+    servers.wait_until_answers(web, f"http://127.0.0.1:{port}/")
+    asked(f"http://127.0.0.1:{port}/oauth2/authorize?code=s3cret")
+    servers.stop()
+    log = web.log.read_text()
+    assert '"GET /oauth2/authorize" 200' in log
+    assert "s3cret" not in log
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A key and a certificate for localhost that nobody signed but itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    today = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(today - datetime.timedelta(days=1))
+        .not_valid_after(today + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return files
+
+
+def nginx(tmp_path: Path, words: dict[str, str]) -> Child:
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        if os.environ.get("REQUIRE_ALL_TESTS") == "1":
+            pytest.fail("nginx is not installed")
+        pytest.skip("nginx is not installed")
+    text = (DEPLOY / "nginx-tls.conf").read_text()
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    assert re.findall(r"^[^#\n]*@[A-Z_]+@", text, re.MULTILINE) == []
+    temporary = "\n".join(
+        f"{kind}_temp_path {tmp_path}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    whole = f"""
+daemon off; pid {tmp_path}/nginx.pid; worker_processes 1; error_log stderr;
+events {{ worker_connections 64; }}
+http {{ access_log off; {temporary}
+{text} }}"""
+    (tmp_path / "nginx.conf").write_text(whole)
+    return Child("nginx", [program, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")])
+
+
+def test_nginx_ends_tls_and_tells_only_the_truth_about_the_client(
+    servers: Servers, tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    web_port, tls, sandbox_tls = free_ports(3)
+    web = servers.start(configured_gunicorn(tmp_path, web_port, TRUSTED_PROXIES="1"))
+    servers.wait_until_answers(web, f"http://127.0.0.1:{web_port}/")
+    words = {
+        "PORTAL_NAME": "localhost",
+        "PORTAL_TLS_PORT": str(tls),
+        "SANDBOX_NAME": "localhost",
+        "SANDBOX_TLS_PORT": str(sandbox_tls),
+        "PORTAL_ADDRESS": f"127.0.0.1:{web_port}",
+        "SANDBOX_ADDRESS": f"127.0.0.1:{web_port}",
+        "CERTIFICATE": str(certificate[0]),
+        "CERTIFICATE_KEY": str(certificate[1]),
+    }
+    front = servers.start(nginx(tmp_path, words))
+    context = ssl.create_default_context(cafile=str(certificate[0]))
+    servers.wait_until_answers(front, f"https://localhost:{tls}/", context=context)
+    forged = {
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Prefix": "/evil",
+        "Forwarded": "for=203.0.113.9",
+    }
+    for port in (tls, sandbox_tls):
+        answer = asked(f"https://localhost:{port}/any", context=context, **forged)
+        assert '"wsgi.url_scheme": "https"' in answer
+        assert f'"HTTP_X_FORWARDED_HOST": "localhost:{port}"' in answer
+        assert '"HTTP_X_FORWARDED_FOR": "127.0.0.1"' in answer
+        assert "evil" not in answer
+        assert "203.0.113.9" not in answer
+    # This machine may read the metrics; the rest of the world is denied by the same location.
+    assert asked(f"https://localhost:{tls}/metrics", context=context)
