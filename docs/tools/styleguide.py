@@ -19,6 +19,7 @@ from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask, Response, flash, render_template, request
+from jinja2 import StrictUndefined
 from playwright.sync_api import Page, sync_playwright
 from werkzeug.datastructures import MultiDict
 from werkzeug.serving import make_server
@@ -36,11 +37,12 @@ from wtforms.validators import InputRequired, Regexp
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = (
-    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "font-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'; "
     "form-action 'self'"
 )
-PORTALS = (("devportal", "Developer Portal"), ("publisher", "Publisher"), ("admin", "Admin"))
+PORTALS = (("devportal", "Developer"), ("publisher", "Publisher"), ("admin", "Admin"))
 NAVIGATION = {
     "devportal": (
         ("APIs", "api"),
@@ -196,6 +198,7 @@ def guide() -> str:
 def create_app() -> Flask:
     """Return a small application that serves the guide, the error pages and the static files."""
     app = Flask("styleguide", root_path=str(ROOT), static_folder="static")
+    app.jinja_env.undefined = StrictUndefined
     app.secret_key = "style guide"  # noqa: S105
     app.context_processor(shell)
     app.jinja_env.globals["csrf_token"] = lambda: "token"

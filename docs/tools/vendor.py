@@ -22,7 +22,7 @@ from pathlib import Path
 
 VENDOR = Path(__file__).resolve().parents[2] / "static" / "vendor"
 SPRITE = "icons/icons.svg"
-SPRITE_SHA256 = "3a5a13adf4cdaaa25ab0f2d4635ba95832d30c215275b38ce893538dc362e7f6"
+SPRITE_SHA256 = "85e12ff6a790fc137806e79d90a3083b6f8e01aab9ce7125d103b6714f6dc454"
 
 TABLER_LICENCE = """MIT License
 
@@ -157,14 +157,41 @@ PACKAGES = (
 )
 
 ICONS = (
-    *("activity", "adjustments", "alert-circle", "alert-triangle", "api", "archive"),
+    *("activity", "adjustments", "alert-circle", "alert-triangle", "api", "apps", "archive"),
     *("arrow-left", "arrow-right", "arrow-up-right", "ban", "bell", "bolt", "book"),
-    *("building-bank", "building-store", "chart-bar", "check", "chevron-down", "chevron-left"),
+    *(
+        "building-bank",
+        "building-store",
+        "chart-bar",
+        "check",
+        "checklist",
+        "chevron-down",
+        "chevron-left",
+    ),
     *("chevron-right", "circle", "circle-check", "circle-dot", "circle-minus", "circle-x"),
-    *("clipboard-list", "clock", "code", "coins", "copy", "credit-card", "device-desktop"),
+    *(
+        "clipboard-list",
+        "clock",
+        "cloud-upload",
+        "code",
+        "coins",
+        "copy",
+        "credit-card",
+        "device-desktop",
+    ),
     *("download", "external-link", "eye", "file-code", "file-invoice", "gauge", "help-circle"),
     *("history", "home", "hourglass", "info-circle", "key", "layout-grid", "list-details"),
-    *("lock", "login", "logout", "moon", "pencil", "plug-connected", "plus", "receipt"),
+    *(
+        "lock",
+        "login",
+        "logout",
+        "moon",
+        "pencil",
+        "plug-connected",
+        "plus",
+        "receipt",
+        "receipt-2",
+    ),
     *("refresh", "replace", "rocket", "route", "search", "send", "server", "settings"),
     *("shield-check", "stack-2", "sun", "tag", "test-pipe", "trash", "upload", "user", "users"),
     *("webhook", "world", "x"),
