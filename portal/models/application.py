@@ -23,13 +23,17 @@ class Application(Model):
     """What subscribes and calls: one program of one developer."""
 
     __tablename__ = "am_application"
-    __table_args__ = (UniqueConstraint("owner_id", "name"),)
+    __table_args__ = (UniqueConstraint("owner_id", "live_name"),)
 
     application_id: Mapped[int] = mapped_column(primary_key=True)
     uuid: Mapped[str] = mapped_column(text_id(36), unique=True, default=new_uuid)
     tenant_id: Mapped[int] = mapped_column(ForeignKey("am_tenant.tenant_id"))
     owner_id: Mapped[int] = mapped_column(ForeignKey("am_user.user_id"))
     name: Mapped[str] = mapped_column(text_id(128))
+    live_name: Mapped[str | None] = mapped_column(
+        text_id(128), default=lambda context: context.get_current_parameters()["name"]
+    )
+    """The name while the application lives, so that a deleted one's name is free again."""
     description: Mapped[str] = mapped_column(String(1024), default="")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,0 +1,89 @@
+"""One page of a long list: the rows, and where the page stands among the others."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Select, func, select
+
+from portal.extensions import db
+
+T = TypeVar("T")
+U = TypeVar("U")
+PER_PAGE = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Generic[T]):
+    """What ``components/pagination.html`` shows."""
+
+    items: Sequence[T]
+    page: int
+    per_page: int
+    total: int
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are; at least one."""
+        return max(1, -(-self.total // self.per_page))
+
+    @property
+    def first(self) -> int:
+        """The number of the first row on this page, from 1; 0 without rows."""
+        return (self.page - 1) * self.per_page + 1 if self.total else 0
+
+    @property
+    def last(self) -> int:
+        """The number of the last row on this page."""
+        return min(self.page * self.per_page, self.total)
+
+    @property
+    def has_prev(self) -> bool:
+        """Whether there is a page before."""
+        return self.page > 1
+
+    @property
+    def has_next(self) -> bool:
+        """Whether there is a page after."""
+        return self.page < self.pages
+
+    @property
+    def prev_num(self) -> int:
+        """The number of the page before."""
+        return self.page - 1
+
+    @property
+    def next_num(self) -> int:
+        """The number of the page after."""
+        return self.page + 1
+
+    def map(self, change: Callable[[T], U]) -> "Page[U]":
+        """Return the same page with each row changed."""
+        return Page(
+            items=[change(item) for item in self.items],
+            page=self.page,
+            per_page=self.per_page,
+            total=self.total,
+        )
+
+
+def page_of(query: Select[Any], number: int, *, per_page: int = PER_PAGE) -> Page[Any]:
+    """Run a query for one page: two statements, whatever the number of rows.
+
+    A number beyond either end is answered with the nearest page, so that no address is a dead
+    end. Rows of one column come as the column's value.
+    """
+    counted = select(func.count()).select_from(
+        query.with_only_columns(*_keys(query)).order_by(None).subquery()
+    )
+    total = db.session.scalar(counted) or 0
+    last = max(1, -(-total // per_page))
+    page = min(max(number, 1), last)
+    rows = db.session.execute(query.limit(per_page).offset((page - 1) * per_page)).unique()
+    items = rows.scalars().all() if len(query.column_descriptions) == 1 else rows.all()
+    return Page(items=items, page=page, per_page=per_page, total=total)
+
+
+def _keys(query: Select[Any]) -> Sequence[Any]:
+    """Return the primary key of what is listed: enough to count rows."""
+    return list(query.column_descriptions[0]["entity"].__table__.primary_key)
