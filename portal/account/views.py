@@ -111,5 +111,3 @@ def readyz() -> tuple[dict[str, str], int]:
     """Say whether the portal can work: the database answers."""
     db.session.execute(text("SELECT 1"))
     return {"status": "ready", "database": "ok"}, 200
-
-

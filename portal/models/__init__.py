@@ -18,7 +18,14 @@ from portal.models.subscription import (
     TimelineEntry,
 )
 from portal.models.tenant import SUPER_TENANT, Tenant
-from portal.models.usage import BatchState, PublishRun, UsageBatch, UsageEvent, UsagePublisher
+from portal.models.usage import (
+    BatchState,
+    PublishRun,
+    QuotaUse,
+    UsageBatch,
+    UsageEvent,
+    UsagePublisher,
+)
 from portal.models.user import ADMIN, PUBLISHER, SUBSCRIBER, User, UserRole
 
 __all__ = [
@@ -53,6 +60,7 @@ __all__ = [
     "PortalConfiguration",
     "PublishRun",
     "QuotaType",
+    "QuotaUse",
     "SharedCustomer",
     "Status",
     "Subscription",

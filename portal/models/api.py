@@ -56,9 +56,7 @@ class Api(Model):
     monetization_properties_sealed: Mapped[str | None] = mapped_column(Text)
     revision: Mapped[int] = mapped_column(Integer, default=1)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
-    updated_at: Mapped[datetime] = mapped_column(
-        UtcDateTime, default=clock.now, onupdate=clock.now
-    )
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now, onupdate=clock.now)
 
     tenant: Mapped[Tenant] = relationship(lazy="joined", innerjoin=True)
     provider: Mapped[User] = relationship(lazy="joined", innerjoin=True)
@@ -66,7 +64,7 @@ class Api(Model):
         secondary="am_api_policy", lazy="selectin", order_by="Policy.policy_id"
     )
 
-    __mapper_args__ = {"version_id_col": revision}
+    __mapper_args__ = {"version_id_col": revision}  # noqa: RUF012 - SQLAlchemy's own way
 
     @property
     def _place(self) -> str:

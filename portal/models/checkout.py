@@ -53,9 +53,7 @@ class CheckoutAttempt(Model):
     open_key: Mapped[str | None] = mapped_column(text_id(36), unique=True)
     """The subscription's UUID while the attempt is open: one open page per subscription."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
-    updated_at: Mapped[datetime] = mapped_column(
-        UtcDateTime, default=clock.now, onupdate=clock.now
-    )
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now, onupdate=clock.now)
 
     customer: Mapped[SharedCustomer] = relationship(lazy="joined", innerjoin=True)
     price: Mapped[EnginePrice] = relationship(lazy="joined", innerjoin=True)

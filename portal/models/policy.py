@@ -82,7 +82,7 @@ class Policy(Model):
         back_populates="policy", order_by="PolicyVersion.number", lazy="selectin"
     )
 
-    __mapper_args__ = {"version_id_col": revision}
+    __mapper_args__ = {"version_id_col": revision}  # noqa: RUF012 - SQLAlchemy's own way
 
     @property
     def current(self) -> "PolicyVersion":

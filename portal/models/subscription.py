@@ -150,7 +150,7 @@ class Subscription(Model):
         lazy="select", order_by="TimelineEntry.entry_id.desc()", viewonly=True
     )
 
-    __mapper_args__ = {"version_id_col": revision}
+    __mapper_args__ = {"version_id_col": revision}  # noqa: RUF012 - SQLAlchemy's own way
 
     @property
     def facts(self) -> Facts:

@@ -60,9 +60,7 @@ class Tenant(Model):
 
     @platform_key.setter
     def platform_key(self, value: str | None) -> None:
-        self.platform_key_sealed = (
-            vault.seal(self._place("platform_key"), value) if value else None
-        )
+        self.platform_key_sealed = vault.seal(self._place("platform_key"), value) if value else None
 
     @property
     def webhook_secrets(self) -> list[str]:

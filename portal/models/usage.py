@@ -13,6 +13,24 @@ from portal.models.types import UtcDateTime, new_uuid, text_id
 BigId = BigInteger().with_variant(Integer, "sqlite")
 
 
+class QuotaUse(Model):
+    """How much of a limit a subscription has used in the window that runs now.
+
+    One row for each limit and not for each window, so that nothing has to be cleaned up.
+    """
+
+    __tablename__ = "am_quota_use"
+
+    subscription_id: Mapped[int] = mapped_column(
+        ForeignKey("am_subscription.subscription_id"), primary_key=True
+    )
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True)
+    """quota or burst."""
+    used: Mapped[int] = mapped_column(BigInteger)
+    window_start: Mapped[int] = mapped_column(BigInteger)
+    """Epoch seconds."""
+
+
 class UsageEvent(Model):
     """One call at the gateway, stored before it is answered."""
 
@@ -81,6 +99,8 @@ class UsageBatch(Model):
     receipt: Mapped[str | None] = mapped_column(text_id())
     """The engine's request id of the acknowledgement."""
     error: Mapped[str | None] = mapped_column(Text)
+    retryable: Mapped[bool] = mapped_column(default=False)
+    """Refused for want of access: the next run asks again."""
     run_id: Mapped[int | None] = mapped_column(ForeignKey("am_usage_publish_run.run_id"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
 

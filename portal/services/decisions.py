@@ -29,6 +29,13 @@ class Refusal(Enum):
         "The key is not known",
         "Check the key, or make a new one on the application's page.",
     )
+    AMBIGUOUS_KEY = (
+        "ambiguous-key",
+        401,
+        900901,
+        "More than one key was sent",
+        "Send the key once: in the header ApiKey, or as a bearer token.",
+    )
     NO_API = (
         "no-such-api",
         404,
@@ -126,6 +133,55 @@ class Refusal(Enum):
         900803,
         "Too many calls at once",
         "Wait a moment and call again.",
+    )
+    BAD_PATH = (
+        "bad-path",
+        400,
+        400,
+        "The path leaves the API",
+        "Call a path without dot segments, backslashes and control characters.",
+    )
+    BODY_TOO_LARGE = (
+        "body-too-large",
+        413,
+        413,
+        "The body is too large",
+        "Nothing was passed on. Send at most 1 MB in one call.",
+    )
+    BAD_METHOD = (
+        "method-not-allowed",
+        405,
+        405,
+        "The gateway does not pass on this method",
+        "Call with GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.",
+    )
+    BACKEND_UNREACHABLE = (
+        "backend-unreachable",
+        502,
+        101503,
+        "The API's back end does not answer",
+        "Try again in a minute. The call is not billed. If it lasts, tell the API's publisher.",
+    )
+    BACKEND_FORBIDDEN = (
+        "backend-forbidden",
+        502,
+        101503,
+        "The API's back end is at an address that the gateway may not call",
+        "Tell the API's publisher: the operator of this portal has to allow the address.",
+    )
+    BACKEND_TIMEOUT = (
+        "backend-timeout",
+        504,
+        101504,
+        "The API's back end took too long",
+        "Try again in a minute. The call is not billed. If it lasts, tell the API's publisher.",
+    )
+    NOT_RECORDED = (
+        "not-recorded",
+        503,
+        303001,
+        "The gateway cannot count calls now",
+        "Try again in a minute. The call is not billed.",
     )
 
     def __init__(self, slug: str, http_status: int, code: int, title: str, remedy: str) -> None:

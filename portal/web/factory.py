@@ -1,11 +1,8 @@
 """How the Flask app is put together. ``portal.create_app`` is the way in."""
 
-import hashlib
 from typing import Any
 
 from flask import Flask
-from huey.api import Huey
-from sqlalchemy import event
 from werkzeug.middleware.proxy_fix import ProxyFix
 from whitenoise import WhiteNoise
 

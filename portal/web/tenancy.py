@@ -15,7 +15,7 @@ from portal.models.user import ADMIN, User
 T = TypeVar("T")
 
 
-def _one(query: Select[tuple[T]], what: str) -> T:
+def _one(query: Select[T], what: str) -> T:
     found = db.session.scalars(query).unique().one_or_none()
     if found is None:
         raise NotFound(f"There is no such {what}.")

@@ -6,7 +6,6 @@ from bs4 import BeautifulSoup, Tag
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from tests.pages import check_page
 
 
 class Browser:
@@ -95,6 +94,8 @@ class Browser:
             and response.status_code < 300
             or (response.mimetype == "text/html" and response.status_code >= 400)
         ):
+            from tests.pages import check_page
+
             self.soup = check_page(response)
         return self
 

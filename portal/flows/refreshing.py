@@ -1,0 +1,157 @@
+"""Reading the present state at the engine, where events tied, disagreed or came too soon."""
+
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy import select, update
+
+from portal import clock
+from portal.billing.engine import BillingEngine, SubscriptionSnapshot
+from portal.errors import PortalError
+from portal.extensions import db
+from portal.models import (
+    Billing,
+    CheckoutAttempt,
+    CheckoutStatus,
+    EngineSubscription,
+    InboxEvent,
+    Subscription,
+    Tenant,
+)
+from portal.services import billing_events, inbox
+from portal.services.subscriptions import Cause
+from portal.web.unit_of_work import in_unit_of_work
+
+log = structlog.get_logger()
+
+EngineFor = Callable[[Tenant], BillingEngine]
+
+
+def refresh_due(engine_for: EngineFor, limit: int = 50) -> int:
+    """Refresh every subscription that is marked; return how many were.
+
+    One that the engine does not answer for stays marked and holds up nobody else.
+    """
+    marked = db.session.scalars(
+        select(Subscription.subscription_id)
+        .where(Subscription.refresh_due.is_(True))
+        .order_by(Subscription.subscription_id)
+        .limit(limit)
+    ).all()
+    db.session.rollback()
+    done = 0
+    for subscription_id in marked:
+        try:
+            refresh(engine_for, subscription_id)
+            done += 1
+        except PortalError as error:
+            db.session.rollback()
+            log.warning("refresh_failed", subscription=subscription_id, error=error.message)
+    return done
+
+
+def refresh(engine_for: EngineFor, subscription_id: int) -> None:
+    """Make one subscription agree with the engine; at once, whatever events say later.
+
+    A subscription that has ended here but lives at the engine is cancelled there.
+    """
+    subscription = db.session.get_one(Subscription, subscription_id)
+    engine = engine_for(subscription.api.tenant)
+    records = [
+        (record.connected_account, record.subscription_id)
+        for record in db.session.scalars(
+            select(EngineSubscription).where(
+                EngineSubscription.am_subscription_id == subscription_id
+            )
+        )
+    ]
+    open_pages = db.session.execute(
+        select(CheckoutAttempt.connected_account, CheckoutAttempt.session_id).where(
+            CheckoutAttempt.am_subscription_id == subscription_id,
+            CheckoutAttempt.status == CheckoutStatus.PENDING,
+            CheckoutAttempt.session_id.is_not(None),
+        )
+    ).all()
+    current, ended = subscription.engine_subscription_id, subscription.ended_at is not None
+    seen_at = clock.epoch(clock.now())
+    db.session.rollback()
+    if records:
+        for account, session_id in open_pages:
+            # Paid through one page: another one that is still open must not be paid too.
+            engine.expire_checkout(account, str(session_id))
+    snapshot = None
+    for account, engine_id in records:
+        found = engine.subscription(account, engine_id)
+        if (ended or engine_id != current) and not found.status.is_over:
+            found = engine.cancel_subscription(account, engine_id)
+        if engine_id == current:
+            snapshot = found
+    pay_url = _pay_url(engine, records, snapshot)
+    in_unit_of_work(lambda: _apply(subscription_id, snapshot, seen_at, pay_url))
+
+
+def _pay_url(
+    engine: BillingEngine, records: list[tuple[str, str]], snapshot: SubscriptionSnapshot | None
+) -> str | None:
+    if snapshot is None or not snapshot.status.is_arrears:
+        return None
+    account = next(acct for acct, engine_id in records if engine_id == snapshot.subscription_id)
+    invoices = engine.invoices(account, snapshot.subscription_id)
+    return next((invoice.hosted_url for invoice in invoices if invoice.status == "open"), None)
+
+
+def _apply(
+    subscription_id: int,
+    snapshot: SubscriptionSnapshot | None,
+    seen_at: int,
+    pay_url: str | None,
+) -> None:
+    subscription = db.session.get_one(Subscription, subscription_id)
+    subscription.refresh_due = False
+    if snapshot is None or subscription.facts.billing is Billing.ENDED:
+        return
+    if subscription.engine_at > seen_at:
+        # A newer event came while we were asking; it may be newer than the answer too.
+        subscription.refresh_due = True
+        return
+    subscription.engine_at = seen_at
+    cause = Cause(because="", actor="worker")
+    billing_events.apply_snapshot(subscription, snapshot, cause)
+    if pay_url:
+        subscription.pay_url = pay_url
+
+
+def retry_parked(engine_for: EngineFor) -> int:
+    """Try the parked events whose time has come; return how many there were."""
+    waiting = inbox.due()
+    db.session.rollback()
+    for inbox_id in waiting:
+        row = db.session.get_one(InboxEvent, inbox_id)
+        tenant = db.session.get_one(Tenant, row.tenant_id)
+        try:
+            event = engine_for(tenant).translate_event(row.payload)
+        except PortalError as error:
+            log.warning("event_unreadable", event=row.event_id, error=error.message)
+            _mark_dead(inbox_id, error.message)
+            continue
+        in_unit_of_work(lambda i=inbox_id, e=event: _retry(i, e))  # type: ignore[misc]
+    return len(waiting)
+
+
+def _retry(inbox_id: int, event: object) -> None:
+    from portal.billing.engine import BillingEvent
+
+    assert isinstance(event, BillingEvent)  # noqa: S101
+    row = db.session.get_one(InboxEvent, inbox_id)
+    inbox.retry(row, db.session.get_one(Tenant, row.tenant_id), event)
+
+
+def _mark_dead(inbox_id: int, why: str) -> None:
+    def mark() -> None:
+        db.session.execute(
+            update(InboxEvent)
+            .where(InboxEvent.inbox_id == inbox_id)
+            .values(outcome="dead", detail=why[:1024], next_try_at=None)
+        )
+
+    in_unit_of_work(mark)

@@ -1,0 +1,236 @@
+"""Attempts to pay for a subscription: made, completed, lapsed.
+
+An attempt is stored with everything that will be sent before anything is sent. At most one is
+open for a subscription. What the payment page became is applied here, whoever noticed first: the
+webhook, the browser coming back, or the worker.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from portal import clock
+from portal.billing.engine import CheckoutSession, CheckoutState
+from portal.errors import Conflict
+from portal.extensions import db
+from portal.models import (
+    Billing,
+    CheckoutAttempt,
+    CheckoutStatus,
+    EnginePrice,
+    EngineSubscription,
+    SharedCustomer,
+    Subscription,
+    User,
+    WorkflowStatus,
+)
+from portal.services import subscribing, subscriptions
+from portal.services.subscriptions import Cause, Move
+
+#: Stripe: a session lives 30 minutes to 24 hours; the documentation promises 24.
+LIFETIME = timedelta(hours=24)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnUrls:
+    """Where the payment page sends the browser. ``success`` holds ``{CHECKOUT_SESSION_ID}``."""
+
+    success: str
+    cancel: str
+
+
+def open_attempt(subscription: Subscription) -> CheckoutAttempt | None:
+    """Return the attempt that can still be paid, if there is one."""
+    return db.session.scalars(
+        select(CheckoutAttempt).where(CheckoutAttempt.open_key == subscription.uuid)
+    ).one_or_none()
+
+
+def newest_attempt(subscription: Subscription) -> CheckoutAttempt | None:
+    """Return the last attempt, whatever became of it."""
+    return db.session.scalars(
+        select(CheckoutAttempt)
+        .where(CheckoutAttempt.am_subscription_id == subscription.subscription_id)
+        .order_by(CheckoutAttempt.attempt_id.desc())
+        .limit(1)
+    ).one_or_none()
+
+
+def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> CheckoutAttempt:
+    """Return the open attempt, or store a new one; two clicks at once get the same.
+
+    :raise portal.errors.Conflict: if the subscription does not wait for a payment, or its price
+        has been withdrawn
+    """
+    if subscription.facts.billing is not Billing.PENDING or subscription.end_requested_at:
+        raise Conflict("There is nothing to pay for this subscription now.")
+    found = open_attempt(subscription)
+    if found is not None:
+        return found
+    price = price_of(subscription)
+    attempt = CheckoutAttempt(
+        am_subscription_id=subscription.subscription_id,
+        workflow_reference=subscribing.workflow_of(subscription).wf_external_reference,
+        subscriber_id=user.user_id,
+        tenant_id=subscription.tenant_id,
+        api_uuid=subscription.api.api_uuid,
+        connected_account=price.connected_account,
+        customer=customer_for(subscription, price),
+        price=price,
+        success_url=urls.success,
+        cancel_url=urls.cancel,
+        expires_at=clock.now().replace(microsecond=0) + LIFETIME,
+        open_key=subscription.uuid,
+    )
+    try:
+        with db.session.begin_nested():
+            db.session.add(attempt)
+    except IntegrityError:
+        winner = open_attempt(subscription)
+        if winner is None:
+            raise
+        return winner
+    return attempt
+
+
+def price_of(subscription: Subscription) -> EnginePrice:
+    """Return the price that this subscription was sold at.
+
+    :raise portal.errors.Conflict: if it is not at the engine (any more)
+    """
+    price = db.session.scalars(
+        select(EnginePrice).where(
+            EnginePrice.api_id == subscription.api_id,
+            EnginePrice.policy_version_id == subscription.policy_version_id,
+            EnginePrice.connected_account == subscription.connected_account,
+        )
+    ).one_or_none()
+    if price is None or price.plan_id is None:
+        raise Conflict("This plan's price is not ready. Ask the publisher of the API.")
+    return price
+
+
+def customer_for(subscription: Subscription, price: EnginePrice) -> SharedCustomer:
+    """Return who pays: one customer per application, connected account and currency."""
+    currency = (price.policy_version.currency or "").lower()
+    query = select(SharedCustomer).where(
+        SharedCustomer.application_id == subscription.application_id,
+        SharedCustomer.connected_account == price.connected_account,
+        SharedCustomer.currency == currency,
+    )
+    found = db.session.scalars(query).one_or_none()
+    if found is not None:
+        return found
+    customer = SharedCustomer(
+        application_id=subscription.application_id,
+        api_provider=subscription.api.provider.username,
+        tenant_id=subscription.tenant_id,
+        connected_account=price.connected_account,
+        currency=currency,
+    )
+    try:
+        with db.session.begin_nested():
+            db.session.add(customer)
+    except IntegrityError:
+        return db.session.scalars(query).one()
+    return customer
+
+
+def apply(
+    attempt: CheckoutAttempt, subscription: Subscription, page: CheckoutSession, cause: Cause
+) -> bool:
+    """Apply what the payment page has become; return whether a fact changed.
+
+    May be called any number of times, with any of its states in any order: completed wins.
+    """
+    if attempt.session_id is None:
+        attempt.session_id = page.session_id
+    if page.state is CheckoutState.COMPLETE:
+        return page.is_paid and complete(attempt, subscription, page, cause)
+    if page.state is CheckoutState.EXPIRED:
+        return lapse(attempt, subscription, cause)
+    return False
+
+
+def complete(
+    attempt: CheckoutAttempt, subscription: Subscription, page: CheckoutSession, cause: Cause
+) -> bool:
+    """Activate the subscription that was paid, and store its billing record.
+
+    A payment for a subscription that has ended meanwhile is kept too and marked, so that the
+    worker cancels it at the engine: money is never taken and forgotten.
+    """
+    if attempt.status == CheckoutStatus.COMPLETED or page.subscription_id is None:
+        return False
+    attempt.status = CheckoutStatus.COMPLETED
+    attempt.open_key = None
+    attempt.checkout_url = None
+    _billing_record(attempt, subscription, page)
+    # The session does not say the billing period; the worker reads it.
+    subscription.refresh_due = True
+    if subscription.facts.billing is Billing.ENDED:
+        note = Cause(because="Paid after it had ended: cancelled at the engine.", actor="stripe")
+        subscriptions.record(subscription, "PAID_AFTER_END", note, before=subscription.status)
+        return False
+    subscription.engine_subscription_id = page.subscription_id
+    workflow = subscribing.workflow_of(subscription)
+    workflow.wf_status, workflow.wf_status_desc = WorkflowStatus.APPROVED, "Paid"
+    return subscriptions.make(subscription, Move.PAY, cause)
+
+
+def _billing_record(
+    attempt: CheckoutAttempt, subscription: Subscription, page: CheckoutSession
+) -> None:
+    if page.subscription_id is None or db.session.scalar(
+        select(EngineSubscription.id).where(
+            EngineSubscription.subscription_id == page.subscription_id
+        )
+    ):
+        return
+    db.session.add(
+        EngineSubscription(
+            am_subscription_id=subscription.subscription_id,
+            subscribed_application_id=subscription.application_id,
+            subscribed_api_id=subscription.api_id,
+            tenant_id=subscription.tenant_id,
+            subscription_id=page.subscription_id,
+            shared_customer_id=attempt.customer_id,
+            mapping_id=attempt.mapping_id,
+            connected_account=attempt.connected_account,
+        )
+    )
+
+
+def lapse(attempt: CheckoutAttempt, subscription: Subscription, cause: Cause) -> bool:
+    """Close an attempt that nobody paid; reject the subscription if it was its last attempt.
+
+    An older page's expiry says nothing about a newer attempt.
+    """
+    if attempt.status != CheckoutStatus.PENDING:
+        return False
+    newest = newest_attempt(subscription)
+    attempt.status = CheckoutStatus.EXPIRED
+    attempt.open_key = None
+    attempt.checkout_url = None
+    if newest is not None and newest.attempt_id != attempt.attempt_id:
+        return False
+    if not subscriptions.may(subscription, Move.LAPSE):
+        return False
+    workflow = subscribing.workflow_of(subscription)
+    workflow.wf_status, workflow.wf_status_desc = WorkflowStatus.REJECTED, "Not paid in 24 hours"
+    return subscriptions.make(subscription, Move.LAPSE, cause)
+
+
+def try_again(subscription: Subscription, user: User) -> None:
+    """Let a lapsed subscription wait for payment once more.
+
+    :raise portal.errors.Conflict: if the API or its price is not for sale any more
+    :raise portal.errors.MoveRefused: if the subscription has not lapsed
+    """
+    if not subscription.api.takes_subscriptions:
+        raise Conflict("This API takes no new subscriptions. Look for a newer version.")
+    cause = Cause(because="The subscriber tries to pay again.", actor=user.qualified_name)
+    if subscriptions.make(subscription, Move.TRY_AGAIN, cause):
+        subscribing.wait_for_payment(subscription)

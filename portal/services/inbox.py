@@ -1,0 +1,111 @@
+"""The inbox: a genuine event is stored once, together with its effect, and its outcome is kept.
+
+The record and the effect commit together. Storing first and working later would lose an event
+whenever the work fails after its repeat was taken for a duplicate.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+
+from portal import clock
+from portal.billing.engine import BillingEvent
+from portal.extensions import db
+from portal.models import InboxEvent, Outcome, Tenant
+from portal.services import billing_events
+from portal.services.billing_events import Result
+
+TRIES = 8
+KEPT_FOR = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of one delivery."""
+
+    duplicate: bool
+    outcome: Outcome
+    detail: str
+    refresh_due: bool
+
+
+def receive(tenant: Tenant, event: BillingEvent, raw: bytes) -> Receipt:
+    """Store an event and give it its effect; a repeat is only counted.
+
+    Runs in one unit of work, which may be run again whole.
+    """
+    row = InboxEvent(
+        tenant_id=tenant.tenant_id,
+        event_id=event.event_id,
+        type=event.type[:100],
+        account=event.account,
+        livemode=event.livemode,
+        created=event.created,
+        payload_zlib=InboxEvent.pack(raw),
+        outcome=Outcome.FAILED,
+    )
+    try:
+        with db.session.begin_nested():
+            db.session.add(row)
+    except IntegrityError:
+        return _repeat(tenant, event)
+    result = billing_events.apply(tenant, event)
+    keep(row, result)
+    refresh = bool(result.subscription and result.subscription.refresh_due)
+    return Receipt(False, result.outcome, result.detail, refresh)
+
+
+def _repeat(tenant: Tenant, event: BillingEvent) -> Receipt:
+    this = (InboxEvent.tenant_id == tenant.tenant_id, InboxEvent.event_id == event.event_id)
+    db.session.execute(update(InboxEvent).where(*this).values(deliveries=InboxEvent.deliveries + 1))
+    outcome, detail = db.session.execute(
+        select(InboxEvent.outcome, InboxEvent.detail).where(*this)
+    ).one()
+    return Receipt(True, Outcome(outcome), detail, False)
+
+
+def keep(row: InboxEvent, result: Result) -> None:
+    """Keep on the event what it did; plan the next try of one that is parked."""
+    row.outcome = result.outcome
+    row.detail = result.detail[:1024]
+    row.status_before, row.status_after = result.before, result.after
+    row.am_subscription_id = result.subscription.subscription_id if result.subscription else None
+    row.next_try_at = None
+    if result.outcome is Outcome.PARKED:
+        if row.attempts >= TRIES:
+            row.outcome = Outcome.DEAD
+            row.detail = f"Given up after {TRIES} tries. {result.detail}"[:1024]
+        else:
+            # 2 s, 4 s, 8 s … 4 min: the event that it waits for is usually a second behind.
+            row.next_try_at = clock.now() + timedelta(seconds=2**row.attempts)
+
+
+def due(limit: int = 100) -> list[int]:
+    """Return the parked events whose next try has come, oldest first."""
+    return list(
+        db.session.scalars(
+            select(InboxEvent.inbox_id)
+            .where(InboxEvent.outcome == Outcome.PARKED, InboxEvent.next_try_at <= clock.now())
+            .order_by(InboxEvent.created, InboxEvent.inbox_id)
+            .limit(limit)
+        )
+    )
+
+
+def retry(row: InboxEvent, tenant: Tenant, event: BillingEvent) -> Result:
+    """Try a parked event again."""
+    row.attempts += 1
+    result = billing_events.apply(tenant, event)
+    keep(row, result)
+    return result
+
+
+def refuse(tenant: Tenant) -> None:
+    """Count a delivery whose signature is bad. Nothing of its content is kept."""
+    db.session.execute(
+        update(Tenant)
+        .where(Tenant.tenant_id == tenant.tenant_id)
+        .values(refused_events=Tenant.refused_events + 1, last_refused_event_at=clock.now())
+    )
