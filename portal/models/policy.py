@@ -45,16 +45,22 @@ class Permission(StrEnum):
     DENY = "DENY"
 
 
+def _lower_name(context: Any) -> str:
+    return str(context.get_current_parameters()["name"]).lower()
+
+
 class Policy(Model):
     """A business plan of a tenant: a quota, a burst limit, and a price that has versions."""
 
     __tablename__ = "am_policy_subscription"
-    __table_args__ = (UniqueConstraint("tenant_id", "name"),)
+    __table_args__ = (UniqueConstraint("tenant_id", "live_name"),)
 
     policy_id: Mapped[int] = mapped_column(primary_key=True)
     uuid: Mapped[str] = mapped_column(text_id(36), unique=True, default=new_uuid)
     tenant_id: Mapped[int] = mapped_column(ForeignKey("am_tenant.tenant_id"))
     name: Mapped[str] = mapped_column(text_id(60))
+    live_name: Mapped[str | None] = mapped_column(text_id(120), default=_lower_name)
+    """The name in lower case while the plan lives: a deleted plan's name may be used again."""
     display_name: Mapped[str] = mapped_column(String(512))
     description: Mapped[str] = mapped_column(String(1024), default="")
     quota_type: Mapped[str] = mapped_column(String(25), default=QuotaType.REQUESTS)
