@@ -1,0 +1,179 @@
+"""What a subscription's page says: the status in words, what can be pressed, what happened."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from portal.extensions import db
+from portal.models import (
+    Approval,
+    Billing,
+    Block,
+    CheckoutAttempt,
+    Subscription,
+    TimelineEntry,
+)
+from portal.services.decisions import Refusal, Standing, decide
+
+NEWEST = 50
+LAPSED = "Cancelled: not paid within 24 hours"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """A subscription, and what people are told about it."""
+
+    subscription: Subscription
+    attempt: CheckoutAttempt | None
+    """The newest attempt to pay."""
+    refusal: Refusal | None
+    """Why a production call would be refused now, from the same decision as the gateway's."""
+
+    @property
+    def words(self) -> str:
+        """The status in plain words; WSO2's name stands beside it."""
+        return _words(self.subscription, self.pay_until)
+
+    @property
+    def pay_until(self) -> datetime | None:
+        """Until when the open payment page can be paid."""
+        attempt = self.attempt
+        if attempt is None or not self.subscription.can_pay or attempt.open_key is None:
+            return None
+        return attempt.expires_at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Happening:
+    """One line of the history, as ``components/timeline.html`` shows it."""
+
+    title: str
+    time: str
+    datetime: str
+    detail: str
+    actor: str
+    icon: str
+    tone: str
+
+
+def of(subscription: Subscription) -> Situation:
+    """Describe one subscription."""
+    return of_all([subscription])[0]
+
+
+def of_all(subscriptions: Sequence[Subscription]) -> list[Situation]:
+    """Describe several subscriptions with one query."""
+    newest = _newest_attempts([row.subscription_id for row in subscriptions if row.can_pay])
+    return [
+        Situation(
+            subscription=row,
+            attempt=newest.get(row.subscription_id),
+            refusal=decide(
+                Standing(
+                    facts=row.facts,
+                    api_status=row.api.status,
+                    needs_authentication=row.needs_authentication,
+                )
+            ),
+        )
+        for row in subscriptions
+    ]
+
+
+def _newest_attempts(ids: Sequence[int]) -> Mapping[int, CheckoutAttempt]:
+    if not ids:
+        return {}
+    rows = db.session.scalars(
+        select(CheckoutAttempt)
+        .where(CheckoutAttempt.am_subscription_id.in_(ids))
+        .order_by(CheckoutAttempt.attempt_id)
+    ).unique()
+    return {row.am_subscription_id: row for row in rows}
+
+
+def at(moment: datetime) -> str:
+    """Write a moment to the minute, in UTC and saying so."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _words(row: Subscription, pay_until: datetime | None) -> str:
+    facts = row.facts
+    rules = (
+        (facts.billing is Billing.ENDED, f"Ended {at(row.ended_at)}" if row.ended_at else "Ended"),
+        (facts.approval is Approval.REJECTED, "Not approved"),
+        (facts.billing is Billing.LAPSED, LAPSED),
+        (facts.end_requested, "Being ended at the payment provider"),
+        (facts.billing is Billing.PENDING, _payable(pay_until)),
+        (facts.approval is Approval.PENDING, "Waits for approval"),
+        (facts.block is Block.ALL, "Blocked by the publisher"),
+        (facts.billing is Billing.OVERDUE, _overdue(row)),
+        (facts.block is Block.PRODUCTION, "Only sandbox keys work"),
+        (facts.plan_change_pending, "Works; a change of plan is pending"),
+        (row.cancel_at is not None, f"Works until {at(row.cancel_at)}" if row.cancel_at else ""),
+    )
+    return next((words for holds, words in rules if holds), "Works")
+
+
+def _payable(until: datetime | None) -> str:
+    return f"Waits for payment, until {at(until)}" if until else "Waits for payment"
+
+
+def _overdue(row: Subscription) -> str:
+    if row.needs_authentication:
+        return "The bank wants the payment confirmed"
+    return "A payment failed"
+
+
+#: move -> title, icon, tone
+_TITLES: dict[str, tuple[str, str, str]] = {
+    "SUBSCRIBE": ("Subscribed", "plus", "info"),
+    "PAY": ("First payment confirmed", "circle-check", "ok"),
+    "LAPSE": ("Not paid in time", "circle-x", "mute"),
+    "TRY_AGAIN": ("Another try to pay", "refresh", "info"),
+    "FALL_BEHIND": ("Payment failed", "alert-circle", "bad"),
+    "CATCH_UP": ("Paid, working again", "circle-check", "ok"),
+    "END": ("Ended", "circle-minus", "mute"),
+    "BLOCK_ALL": ("Blocked by the publisher", "ban", "bad"),
+    "BLOCK_PRODUCTION": ("Production blocked by the publisher", "ban", "bad"),
+    "UNBLOCK": ("Unblocked by the publisher", "circle-check", "ok"),
+    "APPROVE": ("Approved", "check", "ok"),
+    "REJECT": ("Not approved", "circle-x", "bad"),
+    "ASK_PLAN_CHANGE": ("Change of plan asked for", "replace", "wait"),
+    "SETTLE_PLAN_CHANGE": ("Change of plan settled", "replace", "info"),
+    "ASK_END": ("Unsubscribe pressed", "hourglass", "wait"),
+    "WITHDRAW_END": ("Stays subscribed", "history", "info"),
+    "CANCEL_SCHEDULED": ("Cancelled for later", "clock", "wait"),
+    "CANCEL_WITHDRAWN": ("Cancellation withdrawn", "history", "ok"),
+    "PAID_AFTER_END": ("Paid after the end", "alert-triangle", "bad"),
+}
+_ACTORS = {"stripe": "Stripe", "worker": "The portal's worker", "command": "The operator"}
+
+
+def history(subscription: Subscription) -> list[Happening]:
+    """Return what happened to a subscription, newest first, at most the newest fifty lines."""
+    entries = db.session.scalars(
+        select(TimelineEntry)
+        .where(TimelineEntry.subscription_id == subscription.subscription_id)
+        .order_by(TimelineEntry.entry_id.desc())
+        .limit(NEWEST)
+    )
+    return [_happening(entry) for entry in entries]
+
+
+def _happening(entry: TimelineEntry) -> Happening:
+    plain = entry.move.replace("_", " ").capitalize()
+    title, icon, tone = _TITLES.get(entry.move, (plain, "circle-dot", "mute"))
+    detail = entry.because
+    if entry.status_before and entry.status_before != entry.status_after:
+        detail = f"{detail} {entry.status_before} → {entry.status_after}".strip()
+    return Happening(
+        title=title,
+        time=at(entry.at),
+        datetime=entry.at.isoformat(),
+        detail=detail,
+        actor=_ACTORS.get(entry.actor, entry.actor),
+        icon=icon,
+        tone=tone,
+    )
