@@ -4,7 +4,11 @@ from importlib import import_module
 
 from flask import Blueprint, Flask
 
+from portal.extensions import csrf
+
 bp = Blueprint("api", __name__, url_prefix="/api/am")
+# Bearer tokens only, never a cookie: there is nothing to forge.
+csrf.exempt(bp)
 
 
 def register(app: Flask) -> None:

@@ -5,12 +5,15 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
-from flask import abort, redirect, request, url_for
+from flask import abort, g, redirect, request, url_for
 from flask_login import current_user
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Unauthorized
 from werkzeug.wrappers import Response
 
 from portal.errors import NotAllowed
 from portal.models.user import ADMIN, PUBLISHER, SUBSCRIBER, User
+from portal.services import tokens
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,6 +73,31 @@ def role(*wanted: str) -> Callable[[View[P, R]], View[P, Any]]:
 admin_only = role(ADMIN)
 publisher_only = role(PUBLISHER, ADMIN)
 subscriber_only = role(SUBSCRIBER, PUBLISHER, ADMIN)
+
+
+def scope(*wanted: str) -> Callable[[View[P, R]], View[P, Any]]:
+    """Only programs with a bearer token that carries one of these scopes."""
+
+    def decorate(view: View[P, R]) -> View[P, Any]:
+        @wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
+            scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+            token = tokens.find(value.strip()) if scheme.lower() == "bearer" else None
+            if token is None:
+                raise Unauthorized(www_authenticate=WWWAuthenticate("bearer"))
+            if not set(token.scope.split()) & set(wanted):
+                raise NotAllowed(f"The token lacks the scope {' or '.join(wanted)}.", code=900910)
+            g.bearer = token.user
+            return view(*args, **kwargs)
+
+        return cast("View[P, Any]", _mark(guarded, "scope:" + ",".join(sorted(wanted))))
+
+    return decorate
+
+
+def bearer() -> User:
+    """Return whose token the request carries; views behind a scope may rely on it."""
+    return cast("User", g.bearer)
 
 
 def me() -> User:
