@@ -2,6 +2,7 @@
 
     python docs/tools/styleguide.py --serve         # look at it: http://127.0.0.1:8130/
     python docs/tools/styleguide.py --out FOLDER    # pictures, light and dark, and axe
+                                  (--port 0 takes a free one)
 
 Exits 1 when axe finds something, when the Content-Security-Policy stops something, when a script
 fails, or when a page is wider than the screen. The data is made up; nothing of the portal is
@@ -15,12 +16,10 @@ import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace as Thing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from axe_playwright_python.sync_playwright import Axe
 from flask import Flask, Response, flash, render_template, request
 from jinja2 import StrictUndefined
-from playwright.sync_api import Page, sync_playwright
 from werkzeug.datastructures import MultiDict
 from werkzeug.serving import make_server
 from wtforms import Form
@@ -34,6 +33,9 @@ from wtforms.fields import (
 )
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Regexp
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = (
@@ -131,10 +133,10 @@ def refused_form() -> PlanForm:
     return form
 
 
-def links(labels: tuple[tuple[str, str], ...], active: int) -> list[Thing]:
+def links(labels: tuple[tuple[str, str], ...], active: int, prefix: str = "?") -> list[Thing]:
     """Return navigation entries for pairs of label and icon."""
     return [
-        Thing(label=label, icon=icon, url=f"#{label.lower()}", active=number == active)
+        Thing(label=label, icon=icon, url=f"{prefix}{label.lower()}", active=number == active)
         for number, (label, icon) in enumerate(labels)
     ]
 
@@ -166,7 +168,7 @@ def guide() -> str:
     return render_template(
         "partials/styleguide.html",
         form=refused_form(),
-        sections=links(SECTIONS, 0),
+        sections=links(SECTIONS, 0, "#"),
         statuses=STATUSES,
         subscriptions=[
             {
@@ -220,6 +222,8 @@ def create_app() -> Flask:
 
 def examine(page: Page, address: str, picture: Path) -> list[str]:
     """Open an address, take its picture and return what is wrong with it."""
+    from axe_playwright_python.sync_playwright import Axe
+
     problems: list[str] = []
     page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -239,6 +243,8 @@ def examine(page: Page, address: str, picture: Path) -> list[str]:
 
 def look(base: str, folder: Path) -> int:
     """Photograph every combination and return how many have a problem."""
+    from playwright.sync_api import sync_playwright
+
     folder.mkdir(parents=True, exist_ok=True)
     bad = 0
     with sync_playwright() as playwright:
@@ -247,7 +253,7 @@ def look(base: str, folder: Path) -> int:
         )
         for portal, theme in (("devportal", "light"), ("publisher", "light"), ("admin", "dark")):
             for width in (1280, 820, 390):
-                for path in ("", "error/404"):
+                for path in ("", "error/404") if width == 390 else ("",):
                     name = f"{path.replace('/', '-') or 'guide'}-{portal}-{theme}-{width}"
                     page = browser.new_page(viewport={"width": width, "height": 900})
                     address = f"{base}/{path}?portal={portal}&theme={theme}"
@@ -270,7 +276,7 @@ def main() -> None:
     if options.serve:
         server.serve_forever()
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.exit(1 if look(f"http://127.0.0.1:{options.port}", options.out) else 0)
+    sys.exit(1 if look(f"http://127.0.0.1:{server.server_port}", options.out) else 0)
 
 
 if __name__ == "__main__":
