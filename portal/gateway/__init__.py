@@ -3,11 +3,20 @@
 from importlib import import_module
 
 from flask import Blueprint, Flask
+from werkzeug.routing import BaseConverter
 
 bp = Blueprint("gateway", __name__, url_prefix="/gateway")
 
 
+class RestConverter(BaseConverter):
+    """The rest of an address, slashes included, however many: the back end may mean them."""
+
+    regex = ".*?"
+    part_isolating = False
+
+
 def register(app: Flask) -> None:
     """Add the blueprint's routes to the app."""
+    app.url_map.converters["rest"] = RestConverter
     import_module("portal.gateway.views")
     app.register_blueprint(bp)

@@ -134,6 +134,13 @@ class Refusal(Enum):
         "Too many calls at once",
         "Wait a moment and call again.",
     )
+    BAD_REQUEST = (
+        "bad-request",
+        400,
+        400,
+        "The call cannot be read",
+        "Check the call's first line, its header fields and the length of its body.",
+    )
     BAD_PATH = (
         "bad-path",
         400,

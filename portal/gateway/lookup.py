@@ -1,0 +1,187 @@
+"""From a key to everything that a call's decision needs, in one indexed query."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, bindparam, case, select
+
+from portal.models import (
+    Api,
+    Application,
+    ApplicationKey,
+    Approval,
+    Billing,
+    Block,
+    Facts,
+    KeyType,
+    Lifecycle,
+    Policy,
+    PolicyVersion,
+    Subscription,
+    Tenant,
+)
+from portal.services.decisions import Standing
+from portal.services.quotas import PlanLimits
+
+
+def _table(model: Any) -> Table:
+    found: Table = model.__table__
+    return found
+
+
+_key, _application, _api = _table(ApplicationKey), _table(Application), _table(Api)
+_subscription, _tenant = _table(Subscription), _table(Tenant)
+_version, _policy = _table(PolicyVersion), _table(Policy)
+
+_QUERY = (
+    select(
+        _key.c.key_type,
+        _key.c.revoked_at,
+        _application.c.deleted_at,
+        _api.c.api_uuid,
+        _api.c.endpoint_url,
+        _api.c.sandbox_endpoint_url,
+        _api.c.status.label("api_status"),
+        _api.c.tenant_id.label("api_tenant_id"),
+        _subscription.c.subscription_id,
+        _subscription.c.uuid.label("subscription_uuid"),
+        _subscription.c.billing,
+        _subscription.c.publisher_block,
+        _subscription.c.approval,
+        _subscription.c.pending_policy_version_id,
+        _subscription.c.end_requested_at,
+        _subscription.c.needs_authentication,
+        _policy.c.quota_type,
+        _policy.c.quota,
+        _policy.c.quota_unit,
+        _policy.c.unit_time,
+        _policy.c.time_unit,
+        _policy.c.rate_limit_count,
+        _policy.c.rate_limit_time_unit,
+        _policy.c.stop_on_quota_reach,
+    )
+    .select_from(_key)
+    .join(_application, _application.c.application_id == _key.c.application_id)
+    .outerjoin(_tenant, _tenant.c.tenant_domain == bindparam("domain"))
+    .outerjoin(
+        _api,
+        and_(
+            _api.c.tenant_id == _tenant.c.tenant_id,
+            _api.c.context == bindparam("context"),
+            _api.c.api_version == bindparam("version"),
+        ),
+    )
+    .outerjoin(
+        _subscription,
+        and_(
+            _subscription.c.application_id == _key.c.application_id,
+            _subscription.c.api_id == _api.c.api_id,
+        ),
+    )
+    .outerjoin(_version, _version.c.policy_version_id == _subscription.c.policy_version_id)
+    .outerjoin(_policy, _policy.c.policy_id == _version.c.policy_id)
+    .where(_key.c.key_hash == bindparam("key_hash"))
+    # The living subscription, else the one that ended last.
+    .order_by(
+        case((_subscription.c.live_key.is_not(None), 0), else_=1),
+        _subscription.c.subscription_id.desc(),
+    )
+    .limit(1)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The API that is called."""
+
+    api_uuid: str
+    tenant_id: int
+    endpoint_url: str
+    sandbox_endpoint_url: str | None
+
+    def endpoint(self, key_type: KeyType) -> str:
+        """Return the back end for a key: sandbox keys have one of their own where it is set."""
+        if key_type is KeyType.SANDBOX and self.sandbox_endpoint_url:
+            return self.sandbox_endpoint_url
+        return self.endpoint_url
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscriber:
+    """The subscription under which the call is made."""
+
+    subscription_id: int
+    uuid: str
+    standing: Standing
+    limits: PlanLimits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a working key leads to."""
+
+    key_type: KeyType
+    target: Target | None
+    subscriber: Subscriber | None
+
+
+def find(
+    connection: Connection, key_hash: str, domain: str, context: str, version: str, now: datetime
+) -> Found | None:
+    """Return what the key leads to at this address; ``None`` if no key works with this hash."""
+    row: Any = connection.execute(
+        _QUERY,
+        {"key_hash": key_hash, "domain": domain, "context": context, "version": version},
+    ).first()
+    if row is None or row.deleted_at is not None:
+        return None
+    if row.revoked_at is not None and row.revoked_at <= now:
+        return None
+    target = _target(row)
+    return Found(
+        key_type=KeyType(row.key_type),
+        target=target,
+        subscriber=_subscriber(row) if target and row.subscription_id is not None else None,
+    )
+
+
+def _target(row: Any) -> Target | None:
+    # An API that was never published is nobody's business but its publisher's.
+    if row.api_uuid is None or row.api_status == Lifecycle.CREATED:
+        return None
+    return Target(
+        api_uuid=row.api_uuid,
+        tenant_id=row.api_tenant_id,
+        endpoint_url=row.endpoint_url,
+        sandbox_endpoint_url=row.sandbox_endpoint_url,
+    )
+
+
+def _subscriber(row: Any) -> Subscriber:
+    facts = Facts(
+        billing=Billing(row.billing),
+        block=Block(row.publisher_block),
+        approval=Approval(row.approval),
+        plan_change_pending=row.pending_policy_version_id is not None,
+        end_requested=row.end_requested_at is not None,
+    )
+    return Subscriber(
+        subscription_id=row.subscription_id,
+        uuid=row.subscription_uuid,
+        standing=Standing(
+            facts=facts,
+            api_status=row.api_status,
+            needs_authentication=row.needs_authentication,
+        ),
+        limits=PlanLimits(
+            quota_type=row.quota_type,
+            quota=row.quota,
+            quota_unit=row.quota_unit,
+            unit_time=row.unit_time,
+            time_unit=row.time_unit,
+            rate_limit_count=row.rate_limit_count,
+            rate_limit_time_unit=row.rate_limit_time_unit,
+            stop_on_quota_reach=row.stop_on_quota_reach,
+        ),
+    )
