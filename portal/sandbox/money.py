@@ -5,8 +5,11 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
-THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+ZERO_DECIMAL = frozenset(
+    ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv",
+     "xaf", "xof", "xpf"]
+)  # fmt: skip
+THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 # Without decimals for people, but the API takes amounts that end in 00.
 WHOLE_IN_TWO_DECIMALS = frozenset(["isk", "ugx"])
 
@@ -66,7 +69,7 @@ def billable_units(price: dict[str, Any], quantity: int) -> int:
     package = price.get("transform_quantity")
     if package is None:
         return units
-    whole, rest = divmod(units, package["divide_by"])
+    whole, rest = divmod(units, int(package["divide_by"]))
     return whole + (1 if rest and package["round"] == "up" else 0)
 
 

@@ -63,7 +63,11 @@ class Card:
 # code: (error code, decline code, message)
 DECLINES: dict[str, tuple[str, str | None, str]] = {
     "generic_decline": ("card_declined", "generic_decline", "Your card was declined."),
-    "insufficient_funds": ("card_declined", "insufficient_funds", "Your card has insufficient funds."),
+    "insufficient_funds": (
+        "card_declined",
+        "insufficient_funds",
+        "Your card has insufficient funds.",
+    ),
     "lost_card": ("card_declined", "lost_card", "Your card was declined."),
     "stolen_card": ("card_declined", "stolen_card", "Your card was declined."),
     "expired_card": ("expired_card", None, "Your card has expired."),
@@ -76,8 +80,10 @@ DECLINES: dict[str, tuple[str, str | None, str]] = {
     "authentication_failed": (
         "payment_intent_authentication_failure",
         None,
-        "We are unable to authenticate your payment method. "
-        "Please choose a different payment method and try again.",
+        (
+            "We are unable to authenticate your payment method. "
+            "Please choose a different payment method and try again."
+        ),
     ),
 }  # fmt: skip
 

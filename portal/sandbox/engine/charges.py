@@ -10,6 +10,10 @@ from portal.sandbox.engine import cards, dunning
 from portal.sandbox.engine.results import Kind, PayResult
 from portal.sandbox.store import Db, Record
 
+_NEEDS_ACTION = (
+    "This payment requires additional user action before it can be completed successfully."
+    " Payment can be completed using the PaymentIntent associated with the invoice."
+)
 NO_METHOD = (
     "There is no `default_payment_method` set on this Customer or Invoice. Please set a"
     " `default_payment_method` prior to finalizing or paying this Invoice."
@@ -143,15 +147,19 @@ def take(db: Db, invoice: Record, method: Record, attempt: Attempt) -> PayResult
     return PayResult("paid", invoice=invoice, payment_method=method)
 
 
-def settle(db: Db, invoice: Record, *, now: int) -> None:
-    """Mark an invoice paid, report it and let its subscription recover."""
+def settle(db: Db, invoice: Record, *, now: int, out_of_band: bool = False) -> None:
+    """Mark an invoice paid, report it and let its subscription recover.
+
+    Money that did not come through Stripe is reported by ``invoice.paid`` alone.
+    """
     invoice.update(status="paid", next_payment_attempt=None, _due_at=None)
     invoice["attempted"] = True
     invoice["amount_remaining"] = 0
     invoice["status_transitions"]["paid_at"] = now
     db.save(invoice)
     events.emit(db, invoice, "invoice.paid", now=now)
-    events.emit(db, invoice, "invoice.payment_succeeded", now=now)
+    if not out_of_band:
+        events.emit(db, invoice, "invoice.payment_succeeded", now=now)
     dunning.recover(db, invoice, now=now)
 
 
@@ -178,9 +186,7 @@ def failure(verdict: str) -> tuple[str | None, str | None, str]:
         return (
             "invoice_payment_intent_requires_action",
             None,
-            "This payment requires additional user action before it can be completed"
-            " successfully. Payment can be completed using the PaymentIntent associated"
-            " with the invoice.",
+            _NEEDS_ACTION,
         )
     return cards.DECLINES[verdict]
 

@@ -43,12 +43,14 @@ class PortalSession:
     @property
     def flow(self) -> dict[str, Any] | None:
         """Return the deep link that the session was opened with."""
-        return self.record["flow"]
+        flow: dict[str, Any] | None = self.record["flow"]
+        return flow
 
     @property
     def return_url(self) -> str | None:
         """Return the address of the link back."""
-        return self.record["return_url"] or self.configuration["default_return_url"]
+        url: str | None = self.record["return_url"] or self.configuration["default_return_url"]
+        return url
 
 
 def open_session(db: Db, token: str, *, now: int) -> PortalSession:

@@ -36,5 +36,7 @@ SHAPE: Json = {
 
 
 def render(_db: Db, record: Record) -> Json:
-    """Return the customer as the API shows it."""
+    """Return the customer as the API shows it; a deleted one as a stub."""
+    if record.get("deleted"):
+        return {"id": record["id"], "object": "customer", "deleted": True}
     return shaped(SHAPE, record)

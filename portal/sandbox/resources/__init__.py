@@ -1,0 +1,33 @@
+"""One module per resource; importing this package registers their operations."""
+
+from portal.sandbox.resources import (
+    account,
+    customers,
+    endpoints,
+    event_log,
+    invoices,
+    meter_events,
+    meters,
+    payment_methods,
+    portals,
+    prices,
+    products,
+    sessions,
+    subscriptions,
+)
+
+__all__ = [
+    "account",
+    "customers",
+    "endpoints",
+    "event_log",
+    "invoices",
+    "meter_events",
+    "meters",
+    "payment_methods",
+    "portals",
+    "prices",
+    "products",
+    "sessions",
+    "subscriptions",
+]

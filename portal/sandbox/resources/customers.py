@@ -1,0 +1,121 @@
+"""Customers and their saved cards."""
+
+from __future__ import annotations
+
+from portal.sandbox import events
+from portal.sandbox.call import Call, Json, operation
+from portal.sandbox.engine import checkout, subscriptions
+from portal.sandbox.errors import invalid, not_found
+from portal.sandbox.resources import common
+from portal.sandbox.resources.payment_methods import attach_to, virtual
+from portal.sandbox.store import Filter, Record
+
+_WRITABLE = ("email", "name", "description", "phone", "address", "preferred_locales")
+_PARAMS = (
+    "email name description phone address preferred_locales metadata"
+    " invoice_settings.default_payment_method"
+)
+
+
+@operation("PostCustomers", _PARAMS + " payment_method balance")
+def create(call: Call) -> Json:
+    """Create a customer; two may share an address."""
+    fields: Json = {}
+    common.assign(fields, call.params, *_WRITABLE)
+    _check_email(fields)
+    fields["balance"] = call.params.get("balance", 0)
+    holder: Record = {"metadata": {}}
+    common.merge_metadata(holder, call.params)
+    customer = checkout.create_customer(
+        call.db, call.account, now=call.now, metadata=holder["metadata"], **fields
+    )
+    if "payment_method" in call.params:
+        method = virtual(call, call.params["payment_method"], "payment_method")
+        attach_to(call, method, customer)
+    _set_default(call, customer)
+    call.db.save(customer)
+    return common.show(call, customer)
+
+
+def _check_email(fields: Json) -> None:
+    email = fields.get("email")
+    if email and ("@" not in email or " " in email):
+        raise invalid(f"Invalid email address: {email}", "email", "email_invalid")
+
+
+def _set_default(call: Call, customer: Record) -> None:
+    settings = call.params.get("invoice_settings") or {}
+    if "default_payment_method" not in settings:
+        return
+    wanted = settings["default_payment_method"]
+    param = "invoice_settings[default_payment_method]"
+    if wanted:
+        method = common.from_param(call, "payment_method", param, wanted)
+        if method["customer"] != customer["id"]:
+            raise invalid(
+                f"The customer does not have a payment method with the ID {wanted}. The payment"
+                " method must be attached to the customer.",
+                param,
+                "resource_missing",
+            )
+    customer["invoice_settings"]["default_payment_method"] = wanted or None
+
+
+def find(call: Call) -> Record:
+    """Return the living customer that the address names.
+
+    :raise StripeError: 404 when there is none or it was deleted
+    """
+    customer = common.from_path(call, "customer")
+    if customer.get("deleted"):
+        raise not_found("customer", customer["id"])
+    return customer
+
+
+@operation("GetCustomersCustomer")
+def retrieve(call: Call) -> Json:
+    """Return one customer; a deleted one as a stub."""
+    return common.show(call, common.from_path(call, "customer"))
+
+
+@operation("PostCustomersCustomer", _PARAMS + " balance")
+def update(call: Call) -> Json:
+    """Change a customer."""
+    customer = find(call)
+    with events.changing(call.db, customer, "customer.updated", now=call.now):
+        common.assign(customer, call.params, *_WRITABLE, "balance")
+        _check_email(customer)
+        common.merge_metadata(customer, call.params)
+        _set_default(call, customer)
+    return common.show(call, customer)
+
+
+@operation("DeleteCustomersCustomer")
+def delete(call: Call) -> Json:
+    """Delete a customer for good; its subscriptions are cancelled."""
+    customer = find(call)
+    for subscription in call.db.select(
+        "subscription", call.account, ("customer = ?", customer["id"])
+    ):
+        if subscription["status"] not in ("canceled", "incomplete_expired"):
+            subscriptions.cancel(call.db, subscription, now=call.now)
+    events.emit(call.db, customer, "customer.deleted", now=call.now)
+    customer.update(deleted=True, status="deleted")
+    call.db.save(customer)
+    return common.show(call, customer)
+
+
+@operation("GetCustomers", "email created", listing=True)
+def index(call: Call) -> Json:
+    """List customers."""
+    filters: list[Filter] = [("status IS NULL", None)]
+    filters += common.equal(call, email=common.path("email"))
+    return common.page(call, "customer", filters, "/v1/customers")
+
+
+@operation("GetCustomersCustomerPaymentMethods", "type", listing=True)
+def methods(call: Call) -> Json:
+    """List a customer's saved cards."""
+    customer = find(call)
+    url = f"/v1/customers/{customer['id']}/payment_methods"
+    return common.page(call, "payment_method", [("customer = ?", customer["id"])], url)

@@ -1,0 +1,76 @@
+"""Products."""
+
+from __future__ import annotations
+
+from portal.sandbox import events, ids
+from portal.sandbox.call import Call, Json, operation
+from portal.sandbox.errors import invalid
+from portal.sandbox.resources import common
+from portal.sandbox.store import Filter
+
+_WRITABLE = ("name", "description", "statement_descriptor", "unit_label", "active", "shippable")
+_PARAMS = "name description statement_descriptor unit_label active shippable metadata"
+
+
+@operation("PostProducts", _PARAMS)
+def create(call: Call) -> Json:
+    """Create a product."""
+    product = {
+        "id": ids.new("product"),
+        "object": "product",
+        "_account": call.account,
+        "active": True,
+        "created": call.now,
+        "metadata": {},
+        "updated": call.now,
+    }
+    common.assign(product, call.params, *_WRITABLE)
+    common.merge_metadata(product, call.params)
+    call.db.insert(product)
+    events.emit(call.db, product, "product.created", now=call.now)
+    return common.show(call, product)
+
+
+@operation("GetProductsId")
+def retrieve(call: Call) -> Json:
+    """Return one product."""
+    return common.show(call, common.from_path(call, "product"))
+
+
+@operation("PostProductsId", _PARAMS)
+def update(call: Call) -> Json:
+    """Change or archive a product."""
+    product = common.from_path(call, "product")
+    with events.changing(call.db, product, "product.updated", now=call.now):
+        common.assign(product, call.params, *_WRITABLE)
+        common.merge_metadata(product, call.params)
+        product["updated"] = call.now
+    return common.show(call, product)
+
+
+@operation("DeleteProductsId")
+def delete(call: Call) -> Json:
+    """Delete a product that never had a price."""
+    product = common.from_path(call, "product")
+    if call.db.select("price", call.account, ("parent = ?", product["id"])):
+        raise invalid(
+            "This product cannot be deleted because it has one or more user-created prices."
+        )
+    events.emit(call.db, product, "product.deleted", now=call.now)
+    call.db.delete(product)
+    return {"id": product["id"], "object": "product", "deleted": True}
+
+
+@operation("GetProducts", "active created ids", listing=True)
+def index(call: Call) -> Json:
+    """List products."""
+    filters: list[Filter] = common.equal(call, active=common.path("active"))
+    if "ids" in call.params:
+        filters.append(any_of("id", call.params["ids"]))
+    return common.page(call, "product", filters, "/v1/products")
+
+
+def any_of(column: str, values: list[str]) -> Filter:
+    """Return a filter for a column that has one of `values`."""
+    marks = ", ".join("?" * len(values))
+    return f"{column} IN ({marks})", values

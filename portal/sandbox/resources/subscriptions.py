@@ -1,0 +1,263 @@
+"""Subscriptions and their items."""
+
+from __future__ import annotations
+
+from portal.sandbox import events
+from portal.sandbox.call import Call, Json, operation
+from portal.sandbox.engine import invoices, lines, methods
+from portal.sandbox.engine import subscriptions as engine
+from portal.sandbox.engine.results import PayResult
+from portal.sandbox.errors import StripeError, invalid, missing_param, not_found, unsupported
+from portal.sandbox.resources import common
+from portal.sandbox.resources.payment_methods import virtual
+from portal.sandbox.resources.sessions import check_sellable
+from portal.sandbox.serializers.base import listing
+from portal.sandbox.serializers.subscriptions import render_item
+from portal.sandbox.store import Filter, Record
+
+_ENDED = ("canceled", "incomplete_expired")
+
+
+@operation(
+    "PostSubscriptions",
+    "customer items.price items.quantity items.metadata default_payment_method metadata"
+    " description payment_behavior off_session collection_method cancel_at_period_end currency"
+    " billing_mode.type",
+)
+def create(call: Call) -> Json:
+    """Start a subscription and collect its first invoice from a saved card."""
+    params = call.params
+    for name in ("customer", "items"):
+        if not params.get(name):
+            raise missing_param(name)
+    customer = common.from_param(call, "customer", "customer")
+    items = _items(call, customer)
+    _check_modes(params)
+    method = _method(call, customer)
+    subscription = engine.build(
+        call.db,
+        call.account,
+        customer,
+        items,
+        now=call.now,
+        metadata=params.get("metadata") or {},
+        default_payment_method=method["id"] if method else None,
+        description=params.get("description"),
+    )
+    invoice = engine.first_invoice(call.db, subscription, now=call.now)
+    result = _collect_first(call, subscription, invoice)
+    subscription = call.db.need("subscription", call.account, subscription["id"])
+    if params.get("cancel_at_period_end"):
+        subscription["cancel_at_period_end"] = True
+        subscription["cancel_at"] = engine.max_period_end(subscription)
+        subscription["canceled_at"] = call.now
+        call.db.save(subscription)
+    if result is not None and result.kind != "paid":
+        _refuse_if_asked(call, result)
+    return common.show(call, subscription)
+
+
+def _collect_first(call: Call, subscription: Record, invoice: Record | None) -> PayResult | None:
+    if invoice is None:
+        engine.announce(call.db, subscription, now=call.now)
+        return None
+    if invoice["amount_due"]:
+        engine.await_payment(subscription, now=call.now)
+    engine.announce(call.db, subscription, now=call.now)
+    invoices.finalize(call.db, invoice, now=call.now)
+    if invoice["status"] != "open" or call.params.get("payment_behavior") == "default_incomplete":
+        return None
+    return invoices.collect(call.db, invoice, now=call.now)
+
+
+def _refuse_if_asked(call: Call, result: PayResult) -> None:
+    if call.params.get("payment_behavior") != "error_if_incomplete":
+        return
+    raise StripeError(
+        402,
+        result.message,
+        type="card_error",
+        code=result.code,
+        decline_code=result.decline_code,
+    )
+
+
+def _check_modes(params: Json) -> None:
+    if params.get("collection_method", "charge_automatically") != "charge_automatically":
+        raise unsupported("collection_method=send_invoice", "collection_method")
+    if params.get("payment_behavior") == "pending_if_incomplete":
+        raise unsupported("payment_behavior=pending_if_incomplete", "payment_behavior")
+    if (params.get("billing_mode") or {}).get("type", "flexible") != "flexible":
+        raise unsupported("billing_mode=classic", "billing_mode[type]")
+
+
+def _method(call: Call, customer: Record) -> Record | None:
+    if "default_payment_method" in call.params:
+        method = virtual(call, call.params["default_payment_method"], "default_payment_method")
+        if method["customer"] != customer["id"]:
+            raise invalid(
+                "The customer does not have a payment method with the ID"
+                f" {method['id']}. The payment method must be attached to the customer.",
+                "default_payment_method",
+                "resource_missing",
+            )
+        return method
+    if (
+        methods.default_for(call.db, call.account, None, customer) is None
+        and call.params.get("payment_behavior") != "default_incomplete"
+    ):
+        raise StripeError(
+            400,
+            "This customer has no attached payment source or default payment method. Please"
+            " consider adding a default payment method.",
+            code="resource_missing",
+        )
+    return None
+
+
+def _items(call: Call, customer: Record) -> list[Json]:
+    items: list[Json] = []
+    currency, rhythm = customer["currency"], None
+    for index, entry in enumerate(call.params["items"]):
+        where = f"items[{index}]"
+        if not entry.get("price"):
+            raise missing_param(f"{where}[price]")
+        price = common.from_param(call, "price", f"{where}[price]", entry["price"])
+        product = call.db.need("product", call.account, price["product"])
+        check_sellable(price, product, f"{where}[price]")
+        recurring = (price["recurring"]["interval"], price["recurring"]["interval_count"])
+        if currency not in (None, price["currency"]):
+            raise invalid(
+                "You cannot combine currencies on a single customer. This customer has had a"
+                f" subscription, coupon, or invoice item with currency {currency}"
+            )
+        if rhythm not in (None, recurring):
+            raise unsupported("a subscription with different billing intervals", where)
+        currency, rhythm = price["currency"], recurring
+        items.append({**entry, "quantity": _quantity(price, entry, where)})
+    return items
+
+
+def _quantity(price: Record, entry: Json, where: str) -> int | None:
+    if lines.is_metered(price):
+        if "quantity" in entry:
+            raise invalid("You cannot set the quantity for metered plans.", f"{where}[quantity]")
+        return None
+    return int(entry.get("quantity", 1))
+
+
+@operation("GetSubscriptionsSubscriptionExposedId")
+def retrieve(call: Call) -> Json:
+    """Return one subscription, ended ones too."""
+    return common.show(call, common.from_path(call, "subscription"))
+
+
+def _living(call: Call) -> Record:
+    subscription = common.from_path(call, "subscription")
+    if subscription["status"] in _ENDED:
+        raise not_found("subscription", subscription["id"])
+    return subscription
+
+
+@operation(
+    "PostSubscriptionsSubscriptionExposedId",
+    "metadata description default_payment_method cancel_at cancel_at_period_end"
+    " cancellation_details",
+)
+def update(call: Call) -> Json:
+    """Change a subscription, or schedule its end or take that back."""
+    subscription, params = _living(call), call.params
+    if "cancel_at" in params and "cancel_at_period_end" in params:
+        raise invalid(
+            "You may only specify one of these parameters: cancel_at, cancel_at_period_end.",
+            "cancel_at",
+        )
+    with events.changing(call.db, subscription, engine.UPDATED, now=call.now):
+        common.merge_metadata(subscription, params)
+        common.assign(subscription, params, "description")
+        if "default_payment_method" in params:
+            wanted = params["default_payment_method"]
+            subscription["default_payment_method"] = wanted and _own(call, subscription, wanted)
+    _schedule(call, subscription)
+    return common.show(call, subscription)
+
+
+def _own(call: Call, subscription: Record, wanted: str) -> str:
+    method = common.from_param(call, "payment_method", "default_payment_method", wanted)
+    if method["customer"] != subscription["customer"]:
+        raise invalid(
+            f"The customer does not have a payment method with the ID {wanted}. The payment method"
+            " must be attached to the customer.",
+            "default_payment_method",
+            "resource_missing",
+        )
+    return str(method["id"])
+
+
+def _schedule(call: Call, subscription: Record) -> None:
+    params = call.params
+    details = params.get("cancellation_details") or {}
+    words = {"comment": details.get("comment"), "feedback": details.get("feedback")}
+    if params.get("cancel_at_period_end") is True:
+        if not subscription["cancel_at_period_end"]:
+            engine.schedule_cancel(call.db, subscription, now=call.now, **words)
+    elif params.get("cancel_at_period_end") is False or params.get("cancel_at") == "":
+        if subscription["cancel_at"] is not None:
+            engine.unschedule_cancel(call.db, subscription, now=call.now)
+    elif "cancel_at" in params:
+        end = engine.max_period_end(subscription)
+        if params["cancel_at"] not in (end, "max_period_end", "min_period_end"):
+            raise unsupported("a cancel_at other than the end of the period", "cancel_at")
+        engine.schedule_cancel(call.db, subscription, now=call.now, at=end, **words)
+
+
+@operation("DeleteSubscriptionsSubscriptionExposedId", "invoice_now prorate cancellation_details")
+def cancel(call: Call) -> Json:
+    """Cancel now; with `invoice_now` the open period's usage is invoiced."""
+    subscription, params = _living(call), call.params
+    if params.get("prorate"):
+        raise unsupported("prorating", "prorate")
+    details = params.get("cancellation_details") or {}
+    ended = engine.cancel(
+        call.db,
+        subscription,
+        now=call.now,
+        invoice_now=bool(params.get("invoice_now")),
+        comment=details.get("comment") or None,
+        feedback=details.get("feedback") or None,
+    )
+    return common.show(call, ended)
+
+
+@operation("GetSubscriptions", "customer status price created", listing=True)
+def index(call: Call) -> Json:
+    """List subscriptions; cancelled ones only when asked for by status."""
+    filters: list[Filter] = common.equal(call, customer="customer")
+    status = call.params.get("status")
+    if status is None:
+        filters.append(("status <> ?", "canceled"))
+    elif status == "ended":
+        filters.append(("status IN ('canceled', 'incomplete_expired')", None))
+    elif status != "all":
+        filters.append(("status = ?", status))
+    if "price" in call.params:
+        filters.append(
+            (
+                "EXISTS (SELECT 1 FROM json_each(body, '$.items') each"
+                " WHERE json_extract(each.value, '$.price') = ?)",
+                call.params["price"],
+            )
+        )
+    return common.page(call, "subscription", filters, "/v1/subscriptions")
+
+
+@operation("GetSubscriptionItems", "subscription", listing=True)
+def items(call: Call) -> Json:
+    """List the items of a subscription."""
+    subscription = common.from_param(call, "subscription", "subscription")
+    if "starting_after" in call.params or "ending_before" in call.params:
+        raise unsupported("paging through items with a cursor", "starting_after")
+    limit = common.limits(call)
+    data = [render_item(call.db, subscription, item) for item in subscription["items"]]
+    url = f"/v1/subscription_items?subscription={subscription['id']}"
+    return listing(data[:limit], url, has_more=len(data) > limit)

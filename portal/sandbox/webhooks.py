@@ -1,0 +1,260 @@
+"""Webhook delivery: from the table, signed afresh for every attempt, retried until it succeeds.
+
+By default deliveries are delayed a little, overtake one another and are sometimes doubled, as
+Stripe's are; orderly mode sends each endpoint its events one by one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import requests
+
+from portal.sandbox import events, ids
+from portal.sandbox.clock import Clock
+from portal.sandbox.settings import SandboxSettings
+from portal.sandbox.store import Db, Record, Store
+
+log = logging.getLogger(__name__)
+
+# Seconds before the second, third, … attempt. Stripe's own schedule runs for up to three days.
+BACKOFF = (1, 5, 25, 125, 625)
+_TIMEOUT = (5, 10)
+_DUPLICATES = 0.05
+_WORKERS = 4
+
+Transport = Callable[[str, Mapping[str, str], bytes], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One attempt that is ready to be sent."""
+
+    delivery: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def sign(body: bytes, secrets: list[str], timestamp: int) -> str:
+    """Return the `Stripe-Signature` header: one `v1` per active secret."""
+    message = f"{timestamp}.".encode() + body
+    digests = [hmac.new(key.encode(), message, hashlib.sha256).hexdigest() for key in secrets]
+    return ",".join([f"t={timestamp}", *(f"v1={digest}" for digest in digests)])
+
+
+def active_secrets(endpoint: Record, *, now: int) -> list[str]:
+    """Return the endpoint's secrets, newest first; a rolled one counts until it expires."""
+    return [
+        entry["secret"]
+        for entry in endpoint["_secrets"]
+        if entry["until"] is None or entry["until"] > now
+    ]
+
+
+class HttpTransport:
+    """Posts over HTTP. A redirect is a failure, and proxies are not used."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Return the status of the endpoint's answer.
+
+        :raise requests.RequestException: when there is none
+        """
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.trust_env = False
+        answer = session.post(
+            url, data=body, headers=dict(headers), timeout=_TIMEOUT, allow_redirects=False
+        )
+        return answer.status_code
+
+
+class Courier:
+    """Sends what is queued. Several processes must not run it over one file."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        settings: SandboxSettings,
+        transport: Transport | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._orderly = settings.orderly
+        self._random = random.Random(settings.seed)  # noqa: S311 - shuffles, protects nothing
+        self._transport = transport or HttpTransport()
+        self._flying: set[str] = set()
+        self._busy: set[str] = set()
+        self._lock = threading.Lock()
+
+    def admit(self) -> None:
+        """Give every new delivery its moment, and double some of them."""
+        now = self._clock.precise()
+        with self._store.read() as db:
+            waiting = db.execute("SELECT 1 FROM deliveries WHERE state = 'new' LIMIT 1").fetchone()
+        if waiting is None:
+            return
+        with self._store.write() as db:
+            rows = db.execute(
+                "SELECT id, event, endpoint FROM deliveries WHERE state = 'new' ORDER BY seq"
+            ).fetchall()
+            for identifier, event, endpoint in rows:
+                due = now if self._orderly else now + self._random.uniform(0.0, 0.4)
+                _settle(db, identifier, state="pending", due_at=due)
+                if not self._orderly and self._random.random() < _DUPLICATES:
+                    again = due + self._random.uniform(0.2, 1.0)
+                    twin = events.queue(db, event, endpoint, due_at=again)
+                    db.execute("UPDATE deliveries SET duplicate = 1 WHERE id = ?", twin)
+
+    def next_due(self) -> float | None:
+        """Return when the next delivery is due."""
+        with self._store.read() as db:
+            row = db.execute(
+                "SELECT min(due_at) FROM deliveries WHERE state = 'pending'"
+            ).fetchone()
+        return None if row[0] is None else float(row[0])
+
+    def _due(self) -> list[tuple[str, str]]:
+        with self._store.read() as db:
+            rows = db.execute(
+                "SELECT d.id, d.endpoint FROM deliveries d JOIN events e ON e.id = d.event"
+                " WHERE d.state = 'pending' AND d.due_at <= ? ORDER BY e.seq, d.seq LIMIT 200",
+                self._clock.precise(),
+            ).fetchall()
+        return [(str(row[0]), str(row[1])) for row in rows]
+
+    def run_due(self) -> int:
+        """Send everything that is due, one after the other; return how many attempts were made."""
+        count = 0
+        self.admit()
+        for delivery, _endpoint in self._due():
+            self.deliver(delivery)
+            count += 1
+        return count
+
+    def dispatch(self, pool: ThreadPoolExecutor) -> int:
+        """Hand what is due to `pool`; in orderly mode one attempt per endpoint at a time."""
+        self.admit()
+        started = 0
+        for delivery, endpoint in self._due():
+            with self._lock:
+                if delivery in self._flying or (self._orderly and endpoint in self._busy):
+                    continue
+                self._flying.add(delivery)
+                self._busy.add(endpoint)
+            future = pool.submit(self.deliver, delivery)
+            future.add_done_callback(partial(self._landed, delivery, endpoint))
+            started += 1
+        return started
+
+    def _landed(self, delivery: str, endpoint: str, done: Future[None]) -> None:
+        with self._lock:
+            self._flying.discard(delivery)
+            self._busy.discard(endpoint)
+        if done.exception() is not None:
+            log.error("Delivery %s broke", delivery, exc_info=done.exception())
+        self._store.committed.set()
+
+    def deliver(self, delivery: str) -> None:
+        """Make one attempt and store how it ended."""
+        with self._store.read() as db:
+            parcel = _pack(db, delivery, now=self._clock.now())
+        if parcel is None:
+            with self._store.write() as db:
+                _settle(db, delivery, state="dropped", due_at=0.0)
+            return
+        status: int | None = None
+        error: str | None = None
+        try:
+            status = self._transport(parcel.url, parcel.headers, parcel.body)
+        except requests.RequestException as failure:
+            error = type(failure).__name__
+        with self._store.write() as db:
+            self._finish(db, delivery, status, error)
+
+    def _finish(self, db: Db, delivery: str, status: int | None, error: str | None) -> None:
+        now = self._clock.precise()
+        row = db.execute("SELECT attempts FROM deliveries WHERE id = ?", delivery).fetchone()
+        if row is None:
+            return
+        attempts = int(row[0]) + 1
+        state, due = "pending", now
+        if status is not None and 200 <= status < 300:
+            state = "delivered"
+        elif attempts > len(BACKOFF):
+            state = "failed"
+        else:
+            due = now + BACKOFF[attempts - 1]
+        db.execute(
+            "UPDATE deliveries SET state = ?, due_at = ?, attempts = ?, http_status = ?,"
+            " error = ?, finished_at = ? WHERE id = ?",
+            state, due, attempts, status, error, now, delivery,
+        )  # fmt: skip
+
+    def run_forever(self, stop: threading.Event) -> None:
+        """Send until `stop` is set."""
+        with ThreadPoolExecutor(_WORKERS, "webhook") as pool:
+            while not stop.is_set():
+                self._store.committed.clear()
+                try:
+                    self.dispatch(pool)
+                except Exception:
+                    log.exception("Could not dispatch webhooks")
+                due = self.next_due()
+                wait = 0.5 if due is None else min(0.5, max(0.01, due - self._clock.precise()))
+                self._store.committed.wait(wait)
+
+
+def _settle(db: Db, delivery: str, *, state: str, due_at: float) -> None:
+    db.execute("UPDATE deliveries SET state = ?, due_at = ? WHERE id = ?", state, due_at, delivery)
+
+
+def _pack(db: Db, delivery: str, *, now: int) -> Parcel | None:
+    row = db.execute(
+        "SELECT d.endpoint, e.body FROM deliveries d JOIN events e ON e.id = d.event"
+        " WHERE d.id = ?",
+        delivery,
+    ).fetchone()
+    endpoint = db.find("webhook_endpoint", row[0]) if row else None
+    if endpoint is None or endpoint["status"] != "enabled":
+        return None
+    event: dict[str, Any] = json.loads(row[1])
+    if not endpoint["_connect"]:
+        event.pop("account", None)
+    body = json.dumps(event, indent=2).encode()
+    headers = {
+        "Content-Type": "application/json; charset=utf-8",
+        "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+        "Stripe-Signature": sign(body, active_secrets(endpoint, now=now), now),
+    }
+    return Parcel(delivery, endpoint["url"], headers, body)
+
+
+def resend(db: Db, event: str, endpoint: str, *, now: float) -> str:
+    """Queue an event once more for one endpoint; return the delivery's id."""
+    return events.queue(db, event, endpoint, due_at=now)
+
+
+def roll(db: Db, endpoint: Record, *, now: int, keep: int = 0) -> str:
+    """Give an endpoint a new secret; the old ones stay valid `keep` seconds longer."""
+    secret = ids.webhook_secret()
+    for entry in endpoint["_secrets"]:
+        entry["until"] = min(entry["until"] or now + keep, now + keep)
+    endpoint["_secrets"].insert(0, {"secret": secret, "until": None})
+    db.save(endpoint)
+    return secret
