@@ -24,7 +24,10 @@ _NO_ACCESS = (
 _NO_ANSWER = "Stripe does not answer at the moment. Nothing is lost: wait a moment and press again."
 _BUSY = "Stripe is receiving too many requests just now. Wait a moment and press again."
 _OTHER_VALUES = "This attempt was already sent to Stripe with other values. Start a new one."
-_STRANGE = "Stripe's answer has a shape that this portal does not know. See `flask doctor`."
+_STRANGE = (
+    "Stripe's answer cannot be read, so it is not certain what happened there. Wait a moment and "
+    "press again; if it stays like this, ask the operator to run `flask doctor`."
+)
 
 
 class Malformed(ValueError):
@@ -49,13 +52,17 @@ def portal_errors() -> Iterator[None]:
         yield
     except stripe.StripeError as error:
         raise translated(error) from error
-    except Malformed as error:
-        raise BillingEngineError(_STRANGE, engine_code="unexpected_answer") from error
+    except (Malformed, AttributeError) as error:
+        # The SDK raises AttributeError for a field that is not there, and for an error that is
+        # not Stripe's, such as a proxy's {"error": "text"}: what happened at Stripe is unknown.
+        raise EngineUnavailable(_STRANGE, engine_code="unexpected_answer") from error
 
 
 def translated(error: stripe.StripeError) -> BillingEngineError:
     """Return the portal's error for one of the SDK's."""
-    more = {"engine_code": error.code or _type(error), "request_id": _request_id(error)}
+    inner = _inner(error)
+    code = error.code or inner.get("code") or inner.get("type") or ""
+    more = {"engine_code": str(code), "request_id": _request_id(error)}
     if isinstance(error, stripe.RateLimitError):
         return EngineUnavailable(_BUSY, retry_after=_retry_after(error), **more)
     if isinstance(error, stripe.AuthenticationError):
@@ -83,7 +90,7 @@ def _is_uncertain(error: stripe.StripeError) -> bool:
         return True
     status = error.http_status or 0
     # The SDK raises APIError for a body that is no JSON: a proxy answered, not Stripe.
-    is_foreign = isinstance(error, stripe.APIError) and not isinstance(error.json_body, dict)
+    is_foreign = isinstance(error, stripe.APIError) and not _inner(error)
     return status == 409 or status >= 500 or is_foreign
 
 
@@ -105,10 +112,11 @@ def _retry_after(error: stripe.StripeError) -> float | None:
     return seconds if 0 <= seconds < 86_400 else None
 
 
-def _type(error: stripe.StripeError) -> str:
+def _inner(error: stripe.StripeError) -> Mapping[str, object]:
+    """Return Stripe's error object; the SDK does not copy the code of every kind."""
     body = error.json_body
     inner = body.get("error") if isinstance(body, dict) else None
-    return str(inner.get("type") or "") if isinstance(inner, dict) else ""
+    return inner if isinstance(inner, dict) else {}
 
 
 def _request_id(error: stripe.StripeError) -> str:

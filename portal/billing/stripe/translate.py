@@ -84,7 +84,7 @@ def checkout(source: Object) -> CheckoutSession:
     """Translate a Checkout Session."""
     _require(source, "checkout.session")
     state = _choice(CheckoutState, _text(source, "status"))
-    paid = source.get("payment_status") in _PAID
+    paid = _optional_text(source, "payment_status") in _PAID
     reference = _optional_text(source, "client_reference_id")
     return CheckoutSession(
         session_id=_text(source, "id"),
