@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
-from flask import Flask
+from flask import Flask, g
 
 from tests.support.browser import Browser
 from tests.support.factories import Factories
@@ -125,7 +125,7 @@ def _empty(connection: sa.Connection) -> None:
         connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
         return
     for table in db.Model.metadata.sorted_tables:
-        connection.exec_driver_sql(f"DELETE FROM {table.name}")
+        connection.execute(sa.delete(table))
     connection.exec_driver_sql("SET FOREIGN_KEY_CHECKS=1")
 
 
@@ -165,10 +165,18 @@ def app(settings, engine) -> Iterator[Flask]:
 
     application = create_app(settings)
     application.extensions["portal_engines"]._factory = lambda _settings: engine
+    # Requests share the test's application context, and with it ``g``: each begins with none
+    # of what Flask-Login and Flask-WTF kept there for the one before.
+    application.before_request_funcs.setdefault(None, []).insert(0, _forget)
     with application.app_context():
         yield application
         db.session.remove()
         db.engine.dispose()
+
+
+def _forget() -> None:
+    for name in list(g):
+        g.pop(name)
 
 
 @pytest.fixture

@@ -6,18 +6,21 @@ from typing import Any
 
 from argon2 import PasswordHasher
 
+from portal.billing.engine import BillingEngine, MeterSpec, PriceSpec, ProductSpec
 from portal.extensions import db
 from portal.models import (
     Api,
     Application,
+    EnginePrice,
+    Offer,
     Policy,
     PolicyVersion,
+    PortalConfiguration,
     Subscription,
     Tenant,
     User,
     UserRole,
 )
-from portal.web.unit_of_work import unit_of_work
 
 #: Cheap parameters: the real ones cost a fifth of a second for each hash.
 _HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("open sesame")
@@ -165,8 +168,71 @@ class Factories:
         )
         return self.save(row)
 
+    def offer(self, api: Api, policy: Policy, engine: BillingEngine, account: str) -> Offer:
+        """A plan of an API that is for sale, with its product, price and meter at the engine."""
+        version = policy.current
+        product = f"apim_{api.api_uuid.replace('-', '')}"
+        engine.ensure_product(
+            account, ProductSpec(product_id=product, name=api.api_name, metadata={}), key=product
+        )
+        event_name = f"apim_{api.api_uuid[:8]}_{policy.uuid[:8]}"
+        meter = None
+        if version.is_dynamic:
+            spec = MeterSpec(event_name=event_name, display_name=policy.name)
+            meter = engine.ensure_meter(account, spec, key=event_name)
+        price = PriceSpec(
+            product_id=product,
+            lookup_key=f"{api.api_uuid}:{version.policy_version_id}",
+            nickname=policy.name,
+            currency=(version.currency or "").lower(),
+            unit_minor=version.unit_minor,
+            usage_type=version.usage_type,
+            interval=version.billing_cycle or "month",
+            meter_id=meter,
+            metadata={},
+        )
+        row = EnginePrice(
+            api_id=api.api_id,
+            policy_uuid=policy.uuid,
+            policy_version_id=version.policy_version_id,
+            connected_account=account,
+            product_id=product,
+            plan_id=engine.ensure_price(account, price, key=price.lookup_key),
+            meter_id=meter,
+            meter_event_name=event_name if meter else None,
+        )
+        api.is_monetization_enabled = True
+        api.monetization_properties = {"ConnectedAccountKey": account}
+        self.save(api)
+        self.save(row)
+        self._portal_configuration(api.tenant_id, engine, account)
+        return self.save(
+            Offer(
+                api_id=api.api_id,
+                tier_name=policy.name,
+                stripe_product_id=product,
+                stripe_plan_id=row.plan_id,
+                mapping_id=row.mapping_id,
+            )
+        )
+
+    def _portal_configuration(self, tenant_id: int, engine: BillingEngine, account: str) -> None:
+        query = db.session.query(PortalConfiguration)
+        if query.filter_by(tenant_id=tenant_id, connected_account=account).count():
+            return
+        home = "http://127.0.0.1/"
+        made = engine.ensure_portal_configuration(account, return_url=home, key=f"portal:{account}")
+        self.save(
+            PortalConfiguration(
+                tenant_id=tenant_id,
+                connected_account=account,
+                configuration_id=made,
+                return_url=home,
+            )
+        )
+
     def save(self, row: Any) -> Any:
         """Commit a row and return it, readable."""
-        with unit_of_work():
-            db.session.add(row)
+        db.session.add(row)
+        db.session.commit()
         return row

@@ -1,0 +1,87 @@
+"""A developer who has subscribed to an API that costs money, and a way for events to arrive."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from portal.extensions import db
+from portal.models import InboxEvent, Subscription, TimelineEntry
+from portal.services import subscribing
+from portal.web.unit_of_work import unit_of_work
+
+ACCOUNT = "acct_publisher1"
+WEBHOOK = "/api/am/stripe/webhook?tenantDomain=carbon.super"
+
+
+@dataclass
+class Sale:
+    """A subscription under way, as the test sees it."""
+
+    app: Flask
+    engine: Any
+    uuid: str
+    browser: Any
+    account: str = ACCOUNT
+
+    @property
+    def subscription(self) -> Subscription:
+        db.session.rollback()
+        return db.session.query(Subscription).filter_by(uuid=self.uuid).one()
+
+    @property
+    def status(self) -> str:
+        return str(self.subscription.status)
+
+    @property
+    def moves(self) -> list[str]:
+        db.session.rollback()
+        rows = db.session.query(TimelineEntry).order_by(TimelineEntry.entry_id)
+        number = self.subscription.subscription_id
+        return [row.move for row in rows if row.subscription_id == number]
+
+    @property
+    def outcomes(self) -> list[str]:
+        db.session.rollback()
+        rows = db.session.query(InboxEvent).order_by(InboxEvent.inbox_id)
+        return [row.outcome for row in rows]
+
+    def open_page(self) -> str:
+        """Press Complete Payment; return the payment page's session id."""
+        path = f"/api/am/stripe/checkout-url?subscriptionId={self.uuid}"
+        self.browser.get(path, follow=False, expect=303)
+        return next(reversed(self.engine.provider.pages))
+
+    def deliver(self, *events: Any, expect: int = 200) -> None:
+        for event in events:
+            answer = self.app.test_client().post(
+                WEBHOOK, data=event.payload, headers={"Stripe-Signature": event.header}
+            )
+            assert answer.status_code == expect, answer.get_data(as_text=True)
+
+    def pay(self) -> str:
+        """Pay, with every event arriving; return the engine's subscription id."""
+        self.deliver(*self.engine.provider.pay(self.open_page()))
+        return str(self.subscription.engine_subscription_id)
+
+    def engine_for(self, _tenant: Any) -> Any:
+        return self.engine
+
+
+@pytest.fixture
+def sale(app, engine, factories, browser) -> Sale:
+    """A subscription to a plan of 9.99 USD a month that waits for its payment."""
+    return start_sale(app, engine, factories, browser, factories.fixed_policy(name="Bronze"))
+
+
+def start_sale(app, engine, factories, browser, policy, name="dana") -> Sale:
+    api = factories.api(None, policy)
+    factories.offer(api, policy, engine, ACCOUNT)
+    owner = factories.user(name, "subscriber")
+    application = factories.application(owner=owner)
+    with unit_of_work():
+        subscription = subscribing.subscribe(owner, application, api, policy)
+        uuid = subscription.uuid
+    browser.sign_in(name)
+    return Sale(app=app, engine=engine, uuid=uuid, browser=browser)

@@ -1,0 +1,263 @@
+"""From Complete Payment to an active subscription, whatever arrives first."""
+
+import pytest
+import time_machine
+
+from portal import clock
+from portal.errors import Conflict
+from portal.extensions import db
+from portal.flows import payments, refreshing
+from portal.models import (
+    CheckoutAttempt,
+    EngineSubscription,
+    SharedCustomer,
+    Subscription,
+    Workflow,
+)
+from portal.services import subscribing
+from portal.web.unit_of_work import unit_of_work
+
+
+def test_a_commercial_subscription_waits_for_its_payment(sale):
+    assert sale.status == "ON_HOLD"
+    assert sale.moves == ["SUBSCRIBE"]
+    assert db.session.query(Workflow).one().wf_status == "CREATED"
+
+
+def test_complete_payment_leads_to_the_payment_page(sale):
+    sale.browser.get(
+        f"/api/am/stripe/checkout-url?subscriptionId={sale.uuid}", follow=False, expect=303
+    )
+
+    attempt = db.session.query(CheckoutAttempt).one()
+    assert sale.browser.location == attempt.checkout_url
+    assert attempt.session_id in sale.engine.provider.pages
+
+
+def test_pressing_twice_leads_to_the_same_page(sale):
+    sale.open_page()
+    first = sale.browser.location
+    sale.open_page()
+
+    assert sale.browser.location == first
+    assert db.session.query(CheckoutAttempt).count() == 1
+    assert len(sale.engine.provider.pages) == 1
+
+
+def test_a_lost_answer_opens_no_second_page(sale):
+    sale.engine.provider.lose_answers = 2
+    path = f"/api/am/stripe/checkout-url?subscriptionId={sale.uuid}"
+    sale.browser.get(path, expect=503)
+    sale.browser.get(path, expect=503)
+
+    sale.open_page()
+
+    assert len(sale.engine.provider.pages) == 1
+    assert db.session.query(SharedCustomer).one().shared_customer_id is not None
+
+
+def test_nothing_is_half_written_while_the_provider_is_down(sale):
+    sale.engine.provider.is_down = True
+    page = sale.browser.get(f"/api/am/stripe/checkout-url?subscriptionId={sale.uuid}", expect=503)
+    assert "does not answer" in page.text
+    assert sale.status == "ON_HOLD"
+
+    sale.engine.provider.is_down = False
+    sale.pay()
+
+    assert sale.status == "UNBLOCKED"
+
+
+def test_the_webhook_activates(sale):
+    sale.pay()
+
+    assert sale.status == "UNBLOCKED"
+    assert sale.moves == ["SUBSCRIBE", "PAY"]
+    assert db.session.query(Workflow).one().wf_status == "APPROVED"
+    assert db.session.query(EngineSubscription).one().connected_account == sale.account
+
+
+def test_the_browser_activates_when_it_is_first(sale):
+    session_id = sale.open_page()
+    events = sale.engine.provider.pay(session_id)
+    sale.browser.get(
+        f"/api/am/stripe/complete-session?session_id={session_id}", follow=False, expect=303
+    )
+    assert sale.status == "UNBLOCKED"
+
+    sale.deliver(*events)
+
+    assert sale.moves == ["SUBSCRIBE", "PAY"]
+    assert db.session.query(EngineSubscription).count() == 1
+
+
+def test_coming_back_without_paying_changes_nothing(sale):
+    session_id = sale.open_page()
+    answer = sale.app.test_client().get(f"/api/am/stripe/complete-session?session_id={session_id}")
+
+    assert answer.status_code == 402
+    assert sale.status == "ON_HOLD"
+
+
+def test_complete_session_answers_programs_as_documented(sale):
+    client = sale.app.test_client()
+    path = "/api/am/stripe/complete-session"
+    assert client.get(path).status_code == 400
+    assert client.get(f"{path}?session_id=cs_of_somebody").status_code == 404
+    session_id = sale.open_page()
+    sale.engine.provider.pay(session_id)
+
+    assert client.get(f"{path}?session_id={session_id}").json == {"status": "completed"}
+    assert client.get(f"{path}?session_id={session_id}").json == {"status": "already_completed"}
+
+
+def test_a_payment_page_that_lapses_cancels_the_subscription(sale):
+    sale.deliver(*sale.engine.provider.expire(sale.open_page()))
+
+    assert sale.status == "REJECTED"
+    assert db.session.query(Workflow).one().wf_status == "REJECTED"
+
+
+def test_try_again_opens_a_new_page_that_can_be_paid(sale):
+    sale.deliver(*sale.engine.provider.expire(sale.open_page()))
+    urls = payments.ReturnUrls(success="http://x/{CHECKOUT_SESSION_ID}", cancel="http://x/")
+    user_id = sale.subscription.application.owner_id
+    payments.try_again(sale.engine, sale.uuid, user_id, urls)
+    assert sale.status == "ON_HOLD"
+
+    sale.pay()
+
+    assert sale.status == "UNBLOCKED"
+    assert sale.moves == ["SUBSCRIBE", "LAPSE", "TRY_AGAIN", "PAY"]
+
+
+def test_an_older_pages_expiry_changes_nothing(sale):
+    lapsed = sale.engine.provider.expire(sale.open_page())
+    sale.deliver(*lapsed)
+    urls = payments.ReturnUrls(success="http://x/{CHECKOUT_SESSION_ID}", cancel="http://x/")
+    payments.try_again(sale.engine, sale.uuid, sale.subscription.application.owner_id, urls)
+
+    again = sale.engine.provider.tell(
+        "checkout.session.expired",
+        sale.account,
+        next(iter(sale.engine.provider.pages.values())).session,
+    )
+    sale.deliver(again)
+
+    assert sale.status == "ON_HOLD"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "status"), [(23 * 60 + 59, "ON_HOLD"), (24 * 60 + 1, "REJECTED")]
+)
+def test_an_expiry_that_never_arrived_is_found_after_24_hours(sale, minutes, status):
+    sale.open_page()
+    with time_machine.travel(clock.now().timestamp() + minutes * 60, tick=False):
+        payments.sweep(sale.engine_for)
+
+        assert sale.status == status
+
+
+def test_the_worker_reads_the_billing_period_after_activation(sale):
+    engine_id = sale.pay()
+    assert sale.subscription.refresh_due
+
+    assert refreshing.refresh_due(sale.engine_for) == 1
+
+    snapshot = sale.engine.provider.contracts[engine_id].snapshot
+    assert sale.subscription.period_end == snapshot.period_end
+    assert not sale.subscription.refresh_due
+
+
+def test_deleting_before_paying_closes_the_page(sale):
+    session_id = sale.open_page()
+    payments.end(sale.engine_for, sale.uuid, actor="dana", because="Unsubscribed.")
+
+    assert sale.status == "ENDED"
+    assert sale.engine.provider.pages[session_id].session.state == "expired"
+
+
+def test_a_payment_that_wins_the_race_against_deleting_is_cancelled_not_dropped(sale):
+    session_id = sale.open_page()
+    events = sale.engine.provider.pay(session_id)
+
+    payments.end(sale.engine_for, sale.uuid, actor="dana", because="Unsubscribed.")
+    sale.deliver(*events)
+
+    record = db.session.query(EngineSubscription).one()
+    assert sale.status == "ENDED"
+    assert record.cancelled_at is not None
+    assert sale.engine.provider.contracts[record.subscription_id].snapshot.status == "canceled"
+
+
+def test_the_same_application_may_subscribe_again_after_the_end(sale):
+    sale.pay()
+    payments.end(sale.engine_for, sale.uuid, actor="dana", because="Unsubscribed.")
+    ended = sale.subscription
+    with unit_of_work():
+        policy = ended.policy_version.policy
+        subscribing.subscribe(ended.application.owner, ended.application, ended.api, policy)
+
+    assert db.session.query(Subscription).count() == 2
+
+
+def test_there_is_never_a_second_living_subscription(sale):
+    first = sale.subscription
+    policy, owner = first.policy_version.policy, first.application.owner
+    with pytest.raises(Conflict, match="already subscribed"):
+        subscribing.subscribe(owner, first.application, first.api, policy)
+
+
+def test_an_interrupted_ending_is_finished_by_the_worker(sale):
+    sale.pay()
+    sale.engine.provider.is_down = True
+    with pytest.raises(Exception, match="does not answer"):
+        payments.end(sale.engine_for, sale.uuid, actor="dana", because="Unsubscribed.")
+    assert sale.status == "DELETE_PENDING"
+
+    sale.engine.provider.is_down = False
+    with time_machine.travel(clock.now().timestamp() + 120, tick=False):
+        payments.sweep(sale.engine_for)
+
+    assert sale.status == "ENDED"
+
+
+def test_another_persons_subscription_is_not_found(sale, factories):
+    factories.user("mallory", "subscriber")
+    other = type(sale.browser)(sale.app).sign_in("mallory")
+
+    other.get(f"/api/am/stripe/checkout-url?subscriptionId={sale.uuid}", expect=404)
+    other.get(
+        f"/api/am/stripe/portal-url?subscriptionId={sale.uuid}&tenantDomain=carbon.super",
+        expect=404,
+    )
+
+
+def test_a_visitor_signs_in_and_comes_back(sale):
+    path = f"/api/am/stripe/checkout-url?subscriptionId={sale.uuid}"
+    visitor = type(sale.browser)(sale.app).get(path)
+    assert visitor.soup.h1.get_text() == "Sign in"
+
+    visitor.submit(
+        "Sign in", {"username": "dana", "password": "open sesame"}, follow=False, expect=303
+    )
+
+    assert visitor.location == path
+
+
+def test_the_customer_portal_opens_for_the_payer(sale):
+    sale.pay()
+    sale.browser.get(
+        f"/api/am/stripe/portal-url?subscriptionId={sale.uuid}&tenantDomain=carbon.super",
+        follow=False,
+        expect=303,
+    )
+    assert sale.browser.location.startswith("https://")
+
+
+def test_a_tenant_in_the_address_must_be_the_subscriptions_own(sale):
+    sale.pay()
+    sale.browser.get(
+        f"/api/am/stripe/portal-url?subscriptionId={sale.uuid}&tenantDomain=other.example",
+        expect=404,
+    )
