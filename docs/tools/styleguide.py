@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace as Thing
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,12 @@ SECTIONS = (
     ("Details", "list-details"),
     ("Forms", "pencil"),
     ("Messages", "bell"),
+)
+VIEWS = (
+    *product([""], NAVIGATION, ("light", "dark"), (1280, 390)),
+    ("", "devportal", "light", 820),
+    ("error/404", "devportal", "light", 1280),
+    ("error/404", "devportal", "dark", 390),
 )
 STATUSES = (
     ("ON_HOLD", "Pay by 23 Nov, 09:12 UTC"),
@@ -251,16 +258,14 @@ def look(base: str, folder: Path) -> int:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
         )
-        for portal, theme in (("devportal", "light"), ("publisher", "light"), ("admin", "dark")):
-            for width in (1280, 820, 390):
-                for path in ("", "error/404") if width == 390 else ("",):
-                    name = f"{path.replace('/', '-') or 'guide'}-{portal}-{theme}-{width}"
-                    page = browser.new_page(viewport={"width": width, "height": 900})
-                    address = f"{base}/{path}?portal={portal}&theme={theme}"
-                    problems = examine(page, address, folder / f"{name}.png")
-                    page.close()
-                    bad += bool(problems)
-                    print(name, "ok" if not problems else "\n  " + "\n  ".join(problems))
+        for path, portal, theme, width in VIEWS:
+            name = f"{path.replace('/', '-') or 'guide'}-{portal}-{theme}-{width}"
+            page = browser.new_page(viewport={"width": width, "height": 900})
+            address = f"{base}/{path}?portal={portal}&theme={theme}"
+            problems = examine(page, address, folder / f"{name}.png")
+            page.close()
+            bad += bool(problems)
+            print(name, "ok" if not problems else "\n  " + "\n  ".join(problems))
         browser.close()
     return bad
 
