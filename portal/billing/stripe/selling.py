@@ -9,6 +9,7 @@ from stripe.params.billing import MeterCreateParams
 from portal.billing.engine import MeterSpec, PriceSpec, ProductSpec, UsageType
 from portal.billing.stripe.client import Connection, create_once, is_replay, known, plain
 from portal.billing.stripe.errors import portal_errors
+from portal.billing.stripe.translate import unit_price
 from portal.errors import BillingEngineError, EngineObjectMissing, Invalid
 from portal.money import plain as plain_decimal
 
@@ -223,7 +224,7 @@ def _refuse_other_price(found: dict[str, Any], spec: PriceSpec) -> None:
     same = (
         found.get("product") == spec.product_id
         and found.get("currency") == spec.currency
-        and Decimal(str(found.get("unit_amount_decimal"))) == spec.unit_minor
+        and unit_price(found) == spec.unit_minor
         and recurring.get("interval") == spec.interval
         and recurring.get("usage_type") == spec.usage_type
         and recurring.get("meter") == spec.meter_id

@@ -171,11 +171,10 @@ def invoice(
 def _line(source: object) -> InvoiceLine:
     line = _object(source, "line")
     period = _object(line.get("period"), "period")
-    unit = _inner(line, "pricing").get("unit_amount_decimal")
     return InvoiceLine(
         description=_optional_text(line, "description") or "",
         quantity=_whole(line, "quantity") if line.get("quantity") is not None else None,
-        unit_minor=None if unit is None else _decimal(unit),
+        unit_minor=unit_price(_inner(line, "pricing")),
         amount_minor=_whole(line, "amount"),
         period_start=from_epoch(_whole(period, "start")),
         period_end=from_epoch(_whole(period, "end")),
@@ -197,6 +196,12 @@ def _tax(source: Object) -> int:
         _whole(_object(each, "total_taxes"), "amount", 0)
         for each in _list(source.get("total_taxes"))
     )
+
+
+def unit_price(source: Object) -> Decimal | None:
+    """Return the unit price of a price or of a line's ``pricing``; ``None`` if it has tiers."""
+    value = source.get("unit_amount_decimal")
+    return None if value is None else _decimal(value)
 
 
 def whole_sum(values: Sequence[object]) -> int:
