@@ -7,8 +7,8 @@ import nh3
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-#: Raw HTML is shown as text. Images are left out: the pages load nothing from other hosts.
-_parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+#: Raw HTML is shown as text. Images are dropped: the pages load nothing from other hosts.
+_parser = MarkdownIt("commonmark", {"html": False}).enable("table")
 _TAGS = {
     *("p", "br", "hr", "strong", "em", "code", "pre", "blockquote", "a", "ul", "ol", "li"),
     *("h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),

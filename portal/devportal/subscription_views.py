@@ -1,0 +1,131 @@
+"""Subscriptions: the list of an application, one subscription, its invoices, and its end."""
+
+from uuid import UUID
+
+from flask import flash, make_response, redirect, render_template, request, url_for
+from sqlalchemy import select
+from werkzeug.wrappers import Response
+
+from portal.devportal import bp
+from portal.devportal.views import page_number
+from portal.errors import NotFound, PortalError
+from portal.extensions import db
+from portal.flows import invoicing, payments
+from portal.models import Subscription
+from portal.services import checkouts, situations
+from portal.services.paging import page_of
+from portal.web.access import me, subscriber_only
+from portal.web.engines import engine_of
+from portal.web.tenancy import own_application, own_subscription
+from portal.web.unit_of_work import in_unit_of_work
+
+#: Looks every three seconds for two minutes: by then Stripe has answered or somebody must look.
+MOST_LOOKS = 40
+#: Tells htmx to swap once more and to stop asking.
+STOP_POLLING = 286
+ENDED_SHOWN = 20
+
+
+@bp.get("/applications/<uuid:uuid>/subscriptions")
+@subscriber_only
+def subscriptions(uuid: UUID) -> str:
+    """List an application's subscriptions with what can be pressed, and those that ended."""
+    found = own_application(me(), str(uuid))
+    mine = Subscription.application_id == found.application_id
+    page = page_of(
+        select(Subscription)
+        .where(mine, Subscription.ended_at.is_(None))
+        .order_by(Subscription.subscription_id.desc()),
+        page_number(),
+    )
+    ended = page_of(
+        select(Subscription)
+        .where(mine, Subscription.ended_at.is_not(None))
+        .order_by(Subscription.ended_at.desc()),
+        1,
+        per_page=ENDED_SHOWN,
+    )
+    return render_template(
+        "devportal/subscriptions.html",
+        application=found,
+        page=page,
+        situations=situations.of_all(page.items),
+        ended=situations.of_all(ended.items),
+    )
+
+
+@bp.get("/subscriptions/<uuid:uuid>")
+@subscriber_only
+def subscription(uuid: UUID) -> str:
+    """Show a subscription; with ``waiting``, until its payment is confirmed."""
+    return render_template("devportal/subscription.html", **_shown(uuid))
+
+
+@bp.get("/subscriptions/<uuid:uuid>/state")
+@subscriber_only
+def subscription_state(uuid: UUID) -> Response:
+    """Answer htmx with the page's body; 286 stops its asking."""
+    shown = _shown(uuid)
+    response = make_response(render_template("devportal/_subscription.html", **shown))
+    response.status_code = 200 if shown["next_look"] else STOP_POLLING
+    return response
+
+
+def _shown(uuid: UUID) -> dict[str, object]:
+    found = own_subscription(me(), str(uuid))
+    situation = situations.of(found)
+    looks = min(max(request.args.get("waiting", 0, type=int), 0), MOST_LOOKS)
+    waits = found.can_pay and looks > 0
+    return {
+        "subscription": found,
+        "situation": situation,
+        "history": situations.history(found),
+        "waits": waits,
+        "next_look": looks + 1 if waits and looks < MOST_LOOKS else None,
+    }
+
+
+@bp.get("/subscriptions/<uuid:uuid>/invoice")
+@subscriber_only
+def invoice(uuid: UUID) -> str:
+    """Show what the period has cost so far, and the past invoices (View Invoice)."""
+    found = own_subscription(me(), str(uuid))
+    if not found.is_commercial:
+        raise NotFound("This plan is free, so it has no invoices.")
+    statement = invoicing.current(engine_of(found.api.tenant), found)
+    return render_template("devportal/invoice.html", subscription=found, statement=statement)
+
+
+@bp.post("/subscriptions/<uuid:uuid>/try-again")
+@subscriber_only
+def try_again(uuid: UUID) -> Response:
+    """Let a subscription that was not paid in time wait for payment again, and go and pay."""
+    in_unit_of_work(lambda: checkouts.try_again(own_subscription(me(), str(uuid)), me()))
+    return redirect(url_for("stripe.checkout_url", subscriptionId=uuid), 303)
+
+
+@bp.get("/subscriptions/<uuid:uuid>/unsubscribe")
+@subscriber_only
+def confirm_unsubscribe(uuid: UUID) -> str | Response:
+    """Say what unsubscribing does."""
+    found = own_subscription(me(), str(uuid))
+    if found.ended_at is not None:
+        return redirect(url_for("devportal.subscription", uuid=uuid), 303)
+    return render_template("devportal/unsubscribe.html", subscription=found)
+
+
+@bp.post("/subscriptions/<uuid:uuid>/unsubscribe")
+@subscriber_only
+def unsubscribe(uuid: UUID) -> Response:
+    """End a subscription, here and at the billing engine."""
+    found = own_subscription(me(), str(uuid))
+    application_uuid, name, actor = found.application.uuid, found.api.api_name, me().qualified_name
+    db.session.rollback()
+    try:
+        payments.end(engine_of, str(uuid), actor=actor, because="The subscriber unsubscribed.")
+    except PortalError as error:
+        db.session.rollback()
+        flash(f"{error.message} Press Unsubscribe again to finish.", "error")
+        return redirect(url_for("devportal.subscription", uuid=uuid), 303)
+    flash(f"Unsubscribed from {name}.", "success")
+    return redirect(url_for("devportal.subscriptions", uuid=application_uuid), 303)
