@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Request, Response
+from werkzeug.exceptions import HTTPException
 
 from portal.sandbox import accounts, expand, idempotency, ids, spec
 from portal.sandbox.call import ENDPOINTS, Call, Endpoint, refuse_unmodelled
@@ -65,6 +66,9 @@ def handle(sandbox: Sandbox, in_flight: InFlight, request: Request) -> Response:
         answer = _answer(sandbox, in_flight, request, asked)
     except StripeError as error:
         answer = Answer(error.status, error.body())
+    except HTTPException as broken:
+        text = f"Sandbox: {broken.description}"
+        answer = Answer(broken.code or 400, StripeError(broken.code or 400, text).body())
     except SpecError as refused:
         answer = Answer(400, invalid(refused.message, refused.param, refused.code).body())
     milliseconds = int((time.monotonic() - began) * 1000)

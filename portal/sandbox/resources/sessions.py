@@ -15,6 +15,12 @@ from portal.sandbox.store import Record
 
 _SHORTEST, _LONGEST = 1800, 86400
 _MOST_ITEMS = 20
+_MODELLED: dict[str, object] = {
+    "mode": "subscription",
+    "ui_mode": "hosted_page",
+    "payment_method_collection": "always",
+    "payment_method_types": ["card"],
+}
 
 
 @operation(
@@ -70,14 +76,9 @@ def _check_shape(call: Call) -> None:
     for name in ("mode", "line_items", "success_url"):
         if not params.get(name):
             raise missing_param(name)
-    if params["mode"] != "subscription":
-        raise unsupported(f"mode={params['mode']}", "mode")
-    if params.get("ui_mode", "hosted_page") != "hosted_page":
-        raise unsupported(f"ui_mode={params['ui_mode']}", "ui_mode")
-    if params.get("payment_method_collection", "always") != "always":
-        raise unsupported("payment_method_collection=if_required", "payment_method_collection")
-    if params.get("payment_method_types", ["card"]) != ["card"]:
-        raise unsupported("a payment method type other than card", "payment_method_types")
+    for name, modelled in _MODELLED.items():
+        if params.get(name, modelled) != modelled:
+            raise unsupported(f"{name}={params[name]}", name)
     if "customer" in params and "customer_email" in params:
         raise invalid(
             "You may only specify one of these parameters: customer, customer_email.",

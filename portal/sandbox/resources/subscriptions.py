@@ -16,6 +16,10 @@ from portal.sandbox.serializers.subscriptions import render_item
 from portal.sandbox.store import Filter, Record
 
 _ENDED = ("canceled", "incomplete_expired")
+_HAS_PRICE = (
+    "EXISTS (SELECT 1 FROM json_each(body, '$.items') each"
+    " WHERE json_extract(each.value, '$.price') = ?)"
+)
 
 
 @operation(
@@ -241,13 +245,7 @@ def index(call: Call) -> Json:
     elif status != "all":
         filters.append(("status = ?", status))
     if "price" in call.params:
-        filters.append(
-            (
-                "EXISTS (SELECT 1 FROM json_each(body, '$.items') each"
-                " WHERE json_extract(each.value, '$.price') = ?)",
-                call.params["price"],
-            )
-        )
+        filters.append((_HAS_PRICE, call.params["price"]))
     return common.page(call, "subscription", filters, "/v1/subscriptions")
 
 
