@@ -162,40 +162,6 @@ def price_of(version: PolicyVersion) -> Price:
     )
 
 
-def quota_words(policy: Policy) -> str:
-    """Return a plan's quota as a sentence part: ``1,000 requests per minute``."""
-    if policy.quota_type == QuotaType.BANDWIDTH:
-        amount = f"{policy.quota:,} {policy.quota_unit}"
-    else:
-        noun = "event" if policy.quota_type == QuotaType.EVENTS else "request"
-        amount = f"{policy.quota:,} {noun}{'' if policy.quota == 1 else 's'}"
-    return f"{amount} {_each(policy.unit_time, policy.time_unit)}"
-
-
-def burst_words(policy: Policy) -> str | None:
-    """Return a plan's burst limit in words, or ``None`` if it has none."""
-    if policy.rate_limit_count is None:
-        return None
-    unit = _UNITS[policy.rate_limit_time_unit or "sec"]
-    plural = "" if policy.rate_limit_count == 1 else "s"
-    return f"{policy.rate_limit_count:,} request{plural} per {unit}"
-
-
-_UNITS = {
-    "sec": "second",
-    "min": "minute",
-    "hours": "hour",
-    "days": "day",
-    "months": "month",
-    "years": "year",
-}
-
-
-def _each(count: int, unit: str) -> str:
-    word = _UNITS[unit]
-    return f"per {word}" if count == 1 else f"every {count} {word}s"
-
-
 def live_name(name: str) -> str:
     """Return what is unique among a tenant's living plans: case makes no other plan."""
     return name.lower()
