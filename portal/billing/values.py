@@ -105,7 +105,7 @@ class WebhookRegistration:
 
 @dataclass(frozen=True, kw_only=True)
 class ProductSpec:
-    """An API as a product. ``product_id`` is chosen by the portal, so that it can be found again."""
+    """An API as a product. The portal chooses ``product_id``, so that it can be found again."""
 
     product_id: str
     name: str
@@ -114,7 +114,7 @@ class ProductSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class MeterSpec:
-    """What counts requests of one API and plan. ``event_name`` is unique in the account for ever."""
+    """What counts requests of one API and plan. ``event_name`` is the account's for ever."""
 
     event_name: str
     display_name: str

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from portal import clock
-from portal.billing.engine import BillingEvent
+from portal.billing.engine import BillingEvent, EventKind
 from portal.extensions import db
 from portal.models import InboxEvent, Outcome, Tenant
 from portal.services import billing_events
@@ -53,8 +53,23 @@ def receive(tenant: Tenant, event: BillingEvent, raw: bytes) -> Receipt:
         return _repeat(tenant, event)
     result = billing_events.apply(tenant, event)
     keep(row, result)
+    if event.kind is EventKind.CHECKOUT_COMPLETED:
+        _make_due(tenant, event)
     refresh = bool(result.subscription and result.subscription.refresh_due)
     return Receipt(False, result.outcome, result.detail, refresh)
+
+
+def _make_due(tenant: Tenant, event: BillingEvent) -> None:
+    """Let events that came too soon be tried at once: what they waited for may be this one."""
+    db.session.execute(
+        update(InboxEvent)
+        .where(
+            InboxEvent.tenant_id == tenant.tenant_id,
+            InboxEvent.account == event.account,
+            InboxEvent.outcome == Outcome.PARKED,
+        )
+        .values(next_try_at=clock.now())
+    )
 
 
 def _repeat(tenant: Tenant, event: BillingEvent) -> Receipt:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
-from portal import jobs
+from portal.billing.engine import EventKind
 from portal.errors import BillingEngineError, Conflict, InvalidSignature, NotFound, PortalError
 from portal.extensions import csrf, db, limiter
 from portal.flows import payments
@@ -17,6 +17,7 @@ from portal.models.tenant import SUPER_TENANT
 from portal.services import inbox
 from portal.services.checkouts import ReturnUrls
 from portal.stripe import bp
+from portal.web import queue
 from portal.web.access import me, public, signed_by_engine, signed_in, wants_html
 from portal.web.engines import absolute, engine_of
 from portal.web.problems import answer
@@ -106,7 +107,7 @@ def complete_session() -> Response:
             raise
         paid = False
     if paid:
-        jobs.wake()
+        queue.enqueue("wake")
     if wants_html():
         # The page waits for the confirmation by itself; without one it just shows the state.
         waiting = None if paid else "1"
@@ -170,8 +171,8 @@ def webhook() -> tuple[Response, int] | Response:
     receipt = in_unit_of_work(
         lambda: inbox.receive(db.session.get_one(Tenant, tenant_id), event, raw)
     )
-    if receipt.refresh_due or receipt.outcome == "parked":
-        jobs.wake()
+    if receipt.refresh_due or event.kind is EventKind.CHECKOUT_COMPLETED:
+        queue.enqueue("wake")
     return jsonify({"received": True})
 
 

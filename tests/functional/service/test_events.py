@@ -154,8 +154,6 @@ def test_an_event_that_comes_before_its_subscription_is_known_is_tried_again(sal
     assert sale.outcomes == ["parked"]
 
     sale.deliver(completed)
-    with later(10):
-        refreshing.retry_parked(sale.engine_for)
 
     assert sale.outcomes[0] == "applied"
     assert sale.status == "UNBLOCKED"
