@@ -243,6 +243,8 @@ class Invoice:
     subscription_id: str | None
     lines: Sequence[InvoiceLine]
     needs_authentication: bool = False
+    reference: str | None = None
+    """Our subscription's UUID from the metadata that the invoice carries, if it is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,3 +296,9 @@ class BillingEvent:
         if self.invoice:
             return self.invoice.subscription_id
         return self.checkout.subscription_id if self.checkout else None
+
+    @property
+    def reference(self) -> str | None:
+        """Our subscription's UUID that the object names: a hint, not a proof."""
+        about = self.subscription or self.invoice or self.checkout
+        return about.reference if about else None

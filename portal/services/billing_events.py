@@ -16,6 +16,7 @@ from portal.extensions import db
 from portal.models import (
     Billing,
     CheckoutAttempt,
+    CheckoutStatus,
     EngineSubscription,
     Outcome,
     Status,
@@ -130,17 +131,23 @@ def _about_subscription(tenant: Tenant, event: BillingEvent) -> Result:
 
 
 def _unknown(tenant: Tenant, event: BillingEvent) -> Result:
-    """Decide about a subscription at the engine that we hold no billing record of yet."""
-    waiting = db.session.scalar(
+    """Decide about a subscription at the engine that we hold no billing record of yet.
+
+    It waits if it names one of ours that is sold through this account and not paid yet. All
+    else is other business of the publisher.
+    """
+    waiting = event.reference and db.session.scalar(
         select(CheckoutAttempt.attempt_id)
+        .join(Subscription, CheckoutAttempt.am_subscription_id == Subscription.subscription_id)
         .where(
+            Subscription.uuid == event.reference,
             CheckoutAttempt.tenant_id == tenant.tenant_id,
             CheckoutAttempt.connected_account == event.account,
-            CheckoutAttempt.open_key.is_not(None),
+            CheckoutAttempt.status == CheckoutStatus.PENDING,
         )
         .limit(1)
     )
-    if waiting is None:
+    if not waiting:
         return Result(outcome=Outcome.IGNORED, detail="Not a subscription of this portal.")
     return Result(
         outcome=Outcome.PARKED,

@@ -280,6 +280,7 @@ class MemoryProvider:
             billing_reason="upcoming",
             subscription_id=snapshot.subscription_id,
             lines=[line],
+            reference=snapshot.reference,
         )
 
     def draw_next(self, contract: Contract) -> Invoice:

@@ -165,6 +165,9 @@ def invoice(
         subscription_id=_subscription_of(source),
         lines=lines,
         needs_authentication=needs_authentication,
+        reference=_optional_text(
+            _inner(_inner(_inner(source, "parent"), "subscription_details"), "metadata"), REFERENCE
+        ),
     )
 
 

@@ -159,6 +159,19 @@ def test_an_event_that_comes_before_its_subscription_is_known_is_tried_again(sal
     assert sale.status == "UNBLOCKED"
 
 
+def test_other_business_of_the_publisher_is_left_alone(sale):
+    from dataclasses import replace
+
+    session_id = sale.open_page()
+    sale.engine.provider.pay(session_id)
+    snapshot = next(iter(sale.engine.provider.contracts.values())).snapshot
+    other = replace(snapshot, subscription_id="sub_of_a_shop", reference=None)
+    sale.deliver(sale.engine.provider.tell("customer.subscription.updated", sale.account, other))
+
+    assert sale.outcomes == ["ignored"]
+    assert sale.status == "ON_HOLD"
+
+
 def test_an_event_that_is_never_understood_is_given_up_where_an_administrator_sees_it(sale):
     session_id = sale.open_page()
     invoice_paid, _ = sale.engine.provider.pay(session_id)
