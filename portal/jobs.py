@@ -1,9 +1,153 @@
-"""Background work. The database row is the truth; the queue only wakes a worker.
+"""The background: what it does, and who does it.
 
-Contract used by portal/stripe/views.py (keep it): ``wake()`` makes the worker run, soon and once,
-``flows.refreshing.refresh_due``, ``flows.refreshing.retry_parked`` and ``flows.payments.sweep``.
+The same work runs embedded in a web worker, by ``flask worker`` on machines of their own, and at
+once in tests. Embedded, one process of each machine holds a lock on a file; the kernel frees it
+when that process ends in whatever way, and another takes over.
 """
+
+import atexit
+import fcntl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from flask import Flask
+from huey.api import crontab
+from huey.consumer import Consumer
+from sqlalchemy import select
+
+from portal.errors import Conflict
+from portal.extensions import db
+from portal.flows import payments, publishing, refreshing
+from portal.models import Tenant
+from portal.services import publishing as runs
+from portal.web import queue
+from portal.web.engines import engine_of
+
+log = structlog.get_logger()
+
+LOCK = "worker.lock"
+WORKERS = 2
+#: How long an idle worker sleeps before it looks into the queue again, in seconds.
+LONGEST_WAIT = 1.0
+#: How long a worker that is told to stop may go on with what it is doing.
+STOP_SECONDS = 10.0
+SCHEDULED = "schedule"
+
+
+def init_app(app: Flask) -> None:
+    """Give the app its queue and say what its tasks do."""
+    tasks = queue.init_app(app, app.extensions["portal_settings"])
+    tasks.task("publish", publish)
+    tasks.task("wake", catch_up)
+    tasks.periodic("sweep", crontab(minute="*"), sweep)
+    tasks.periodic("publish_all", crontab(minute="7"), publish_all)
+
+
+# --- what is done ---------------------------------------------------------------------------
 
 
 def wake() -> None:
-    """Ask the worker to look for what is due, now rather than at its next sweep."""
+    """Let the worker look at once for events to try again and subscriptions to read anew."""
+    queue.enqueue("wake")
+
+
+def publish(run_id: int) -> None:
+    """Work through a publish run that somebody has asked for."""
+    publishing.run(engine_of, run_id)
+
+
+def catch_up() -> None:
+    """Try parked events again and read what is marked at the engine."""
+    _each(lambda: refreshing.retry_parked(engine_of), lambda: refreshing.refresh_due(engine_of))
+
+
+def sweep() -> None:
+    """Do what a lost message or a crash has left undone; each minute."""
+    _each(
+        lambda: refreshing.retry_parked(engine_of),
+        lambda: refreshing.refresh_due(engine_of),
+        lambda: payments.sweep(engine_of),
+        _resume_runs,
+    )
+
+
+def _resume_runs() -> None:
+    lost = list(runs.lost())
+    db.session.rollback()
+    for run_id in lost:
+        log.warning("publish_resumed", run=run_id)
+        publish(run_id)
+
+
+def publish_all() -> None:
+    """Publish every tenant's usage, where there is any; each hour."""
+    for tenant in db.session.scalars(select(Tenant).order_by(Tenant.tenant_id)).all():
+        tenant_id = tenant.tenant_id
+        if not tenant.platform_key_sealed or not publishing.is_waiting(tenant_id):
+            continue
+        try:
+            run = publishing.start(tenant, SCHEDULED)
+        except Conflict:
+            continue
+        run_id = run.run_id
+        db.session.rollback()
+        publish(run_id)
+
+
+def _each(*pieces: Callable[[], object]) -> None:
+    """Do one piece after the other; one that fails holds up no other."""
+    for piece in pieces:
+        try:
+            piece()
+        except Exception:
+            log.exception("background_failed")
+        finally:
+            db.session.rollback()
+
+
+# --- who does it ----------------------------------------------------------------------------
+
+
+class _Consumer(Consumer):
+    """A consumer beside other threads: signals belong to the process that it is a guest of."""
+
+    def _set_signal_handlers(self) -> None:
+        pass
+
+
+def start_embedded(app: Flask) -> None:
+    """Work in the background of this process, unless another one of this machine does.
+
+    Returns at once. A second process waits for the lock and takes over when it is free.
+    """
+    if queue.queue_of(app).huey.immediate:
+        return
+    threading.Thread(
+        target=_work_when_alone, args=(app,), name="portal-worker", daemon=True
+    ).start()
+
+
+def _work_when_alone(app: Flask) -> None:
+    with (Path(app.instance_path) / LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        log.info("worker_started", embedded=True)
+        consumer = _consumer(app, _Consumer, WORKERS)
+        atexit.register(consumer.stop, graceful=True)
+        consumer.run()
+
+
+def work(app: Flask, workers: int) -> None:
+    """Work in the foreground until the process is told to stop; for ``flask worker``."""
+    _consumer(app, Consumer, workers).run()
+
+
+def _consumer(app: Flask, kind: type[Consumer], workers: int) -> Consumer:
+    return kind(
+        queue.queue_of(app).huey,
+        workers=workers,
+        max_delay=LONGEST_WAIT,
+        shutdown_timeout=STOP_SECONDS,
+        graceful_signal="TERM",
+    )

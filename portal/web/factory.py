@@ -78,6 +78,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
 def _register_blueprints(app: Flask) -> None:
     from importlib import import_module
 
+    import_module("portal.jobs").init_app(app)
     for name in BLUEPRINTS:
         module = import_module(f"portal.{name}")
         module.register(app)

@@ -1,0 +1,392 @@
+"""Frozen batches of usage: made of calls once, sent unchanged, and kept with their receipt.
+
+A batch's identifier is made of the subscription's id and the batch's number, so that it does not
+depend on when or by which run it is sent. Its calls lie in one billing period.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, func, select, update
+
+from portal import clock
+from portal.billing.engine import UsageReport
+from portal.extensions import db
+from portal.models import (
+    BatchState,
+    EnginePrice,
+    EngineSubscription,
+    Subscription,
+    UsageBatch,
+    UsageEvent,
+)
+from portal.services import periods
+from portal.services.publishing import add_to_run
+
+#: How long the same batch may be sent again. Stripe forgets identifiers after 24 hours.
+RESEND = timedelta(hours=23)
+MINUTE = timedelta(minutes=1)
+#: States in which a batch still has to be brought to the engine.
+UNSETTLED = (BatchState.FROZEN, BatchState.SENDING, BatchState.UNKNOWN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sending:
+    """A batch that is to be sent now, as plain values: no transaction stays open for it."""
+
+    batch_id: int
+    account: str
+    report: UsageReport
+    is_first: bool
+    """Whether no earlier try could have arrived, so that a refusal is certain."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unknown:
+    """A batch whose fate only the engine knows, and what to ask it about.
+
+    If the engine's total between ``start`` and ``end`` is ``without``, nothing of the unsettled
+    batches of that minute arrived; if it is ``with_all``, all of them did.
+    """
+
+    batch_id: int
+    account: str
+    meter_id: str
+    customer_id: str
+    start: datetime
+    end: datetime
+    without: int
+    with_all: int
+
+
+def freeze(subscription_id: int, until: datetime, run_id: int | None = None) -> int:
+    """Claim a subscription's uncounted calls up to ``until`` into batches; return how many.
+
+    One batch for each billing period that has such calls. Freezing again claims only what has
+    come since. A subscription that is not metered has no batches.
+    """
+    # Two publishers must not give the same number to two batches.
+    db.session.execute(
+        select(Subscription.subscription_id)
+        .where(Subscription.subscription_id == subscription_id)
+        .with_for_update()
+    )
+    sold = _metered(subscription_id)
+    if sold is None:
+        return 0
+    subscription = db.session.get_one(Subscription, subscription_id)
+    frozen = 0
+    while (first := _first_unclaimed(subscription_id, until)) is not None:
+        period = periods.containing(first, subscription)
+        _claim(subscription, sold, first, until, period, run_id)
+        frozen += 1
+    return frozen
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sold:
+    account: str
+    customer_id: str
+    event_name: str
+
+
+def _metered(subscription_id: int) -> _Sold | None:
+    row = db.session.execute(
+        select(EngineSubscription, EnginePrice.meter_event_name)
+        .join(EnginePrice, EnginePrice.mapping_id == EngineSubscription.mapping_id)
+        .where(
+            EngineSubscription.am_subscription_id == subscription_id,
+            EnginePrice.meter_event_name.is_not(None),
+        )
+        .order_by(EngineSubscription.id.desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        return None
+    record, event_name = row
+    customer_id = record.customer.shared_customer_id
+    if customer_id is None or event_name is None:
+        return None
+    return _Sold(
+        account=record.connected_account, customer_id=customer_id, event_name=event_name
+    )
+
+
+def _first_unclaimed(subscription_id: int, until: datetime) -> datetime | None:
+    return db.session.scalar(
+        select(func.min(UsageEvent.at)).where(
+            UsageEvent.subscription_id == subscription_id,
+            UsageEvent.batch_id.is_(None),
+            UsageEvent.counted.is_(True),
+            UsageEvent.at <= until,
+        )
+    )
+
+
+def _claim(
+    subscription: Subscription,
+    sold: _Sold,
+    first: datetime,
+    until: datetime,
+    period: periods.Period | None,
+    run_id: int | None,
+) -> UsageBatch:
+    number = 1 + (
+        db.session.scalar(
+            select(func.max(UsageBatch.number)).where(
+                UsageBatch.subscription_id == subscription.subscription_id
+            )
+        )
+        or 0
+    )
+    batch = UsageBatch(
+        tenant_id=subscription.tenant_id,
+        subscription_id=subscription.subscription_id,
+        number=number,
+        identifier=f"{subscription.uuid}:{number}",
+        connected_account=sold.account,
+        engine_customer_id=sold.customer_id,
+        meter_event_name=sold.event_name,
+        quantity=0,
+        first_at=first,
+        last_at=first,
+        run_id=run_id,
+    )
+    db.session.add(batch)
+    db.session.flush()
+    claim = update(UsageEvent).where(
+        UsageEvent.subscription_id == subscription.subscription_id,
+        UsageEvent.batch_id.is_(None),
+        UsageEvent.counted.is_(True),
+        UsageEvent.at <= until,
+    )
+    if period is not None:
+        claim = claim.where(UsageEvent.at < period.end)
+    claimed = db.session.execute(
+        claim.values(batch_id=batch.batch_id).execution_options(synchronize_session=False)
+    )
+    batch.quantity = claimed.rowcount  # type: ignore[attr-defined]
+    last = db.session.scalar(
+        select(func.max(UsageEvent.at)).where(UsageEvent.batch_id == batch.batch_id)
+    )
+    batch.last_at = last or first
+    db.session.flush()
+    return batch
+
+
+# --- on the way to the engine ---------------------------------------------------------------
+
+
+def unsettled(tenant_id: int) -> list[int]:
+    """Return the ids of the tenant's batches that still have to reach the engine, oldest first."""
+    return _ids(UsageBatch.tenant_id == tenant_id)
+
+
+def unsettled_of(subscription_id: int) -> list[int]:
+    """Return the ids of a subscription's batches that still have to reach the engine."""
+    return _ids(UsageBatch.subscription_id == subscription_id)
+
+
+def _ids(condition: ColumnElement[bool]) -> list[int]:
+    return list(
+        db.session.scalars(
+            select(UsageBatch.batch_id)
+            .where(condition, UsageBatch.state.in_(UNSETTLED))
+            .order_by(UsageBatch.batch_id)
+        )
+    )
+
+
+def begin(
+    batch_id: int, run_id: int | None = None, *, avoid: Collection[str] = ()
+) -> Sending | Unknown | None:
+    """Note that a batch is about to be sent, and return what to send.
+
+    To be committed before the call, so that a crash in between leaves a batch that is sent again
+    unchanged. One that was first sent too long ago for the engine to know its identifier is
+    ``Unknown``: the engine is asked what it counted. ``None``: there is nothing to send.
+
+    :param avoid: accounts that have just denied access, and need not be asked again now
+    """
+    batch = _locked(batch_id)
+    if batch.state not in UNSETTLED:
+        return None
+    if batch.connected_account in avoid:
+        batch.error = "The connected account denied access to an earlier batch of this run."
+        add_to_run(run_id, failures=1)
+        return None
+    now = clock.now()
+    if _too_late(batch, now):
+        batch.state = BatchState.UNKNOWN
+        batch.error = "It was sent without an answer more than 23 hours ago."
+    if batch.state == BatchState.UNKNOWN:
+        return _question(batch)
+    is_first = batch.first_sent_at is None
+    batch.state = BatchState.SENDING
+    batch.first_sent_at = batch.first_sent_at or now
+    batch.attempts += 1
+    batch.run_id = run_id or batch.run_id
+    return Sending(
+        batch_id=batch_id,
+        account=batch.connected_account,
+        report=UsageReport(
+            event_name=batch.meter_event_name,
+            customer_id=batch.engine_customer_id,
+            quantity=batch.quantity,
+            identifier=batch.identifier,
+            timestamp=batch.last_at,
+        ),
+        is_first=is_first,
+    )
+
+
+def _locked(batch_id: int) -> UsageBatch:
+    return db.session.scalars(
+        select(UsageBatch).where(UsageBatch.batch_id == batch_id).with_for_update()
+    ).one()
+
+
+def _too_late(batch: UsageBatch, now: datetime) -> bool:
+    return batch.first_sent_at is not None and now >= batch.first_sent_at + RESEND
+
+
+def _question(batch: UsageBatch) -> Unknown | None:
+    meter_id = db.session.scalar(
+        select(EnginePrice.meter_id)
+        .where(
+            EnginePrice.meter_event_name == batch.meter_event_name,
+            EnginePrice.connected_account == batch.connected_account,
+        )
+        .limit(1)
+    )
+    if meter_id is None:
+        return None
+    start = batch.last_at.replace(second=0, microsecond=0)
+    same_minute = (
+        UsageBatch.connected_account == batch.connected_account,
+        UsageBatch.engine_customer_id == batch.engine_customer_id,
+        UsageBatch.meter_event_name == batch.meter_event_name,
+        UsageBatch.last_at >= start,
+        UsageBatch.last_at < start + MINUTE,
+    )
+    arrived = UsageBatch.state == BatchState.ACKNOWLEDGED
+    settled = _sum(*same_minute, arrived)
+    uncertain = _sum(*same_minute, ~arrived, UsageBatch.first_sent_at.is_not(None))
+    return Unknown(
+        batch_id=batch.batch_id,
+        account=batch.connected_account,
+        meter_id=meter_id,
+        customer_id=batch.engine_customer_id,
+        start=start,
+        end=start + MINUTE,
+        without=settled,
+        with_all=settled + uncertain,
+    )
+
+
+def _sum(*conditions: ColumnElement[bool]) -> int:
+    query = select(func.coalesce(func.sum(UsageBatch.quantity), 0)).where(*conditions)
+    return int(db.session.scalar(query) or 0)
+
+
+# --- what came of it ------------------------------------------------------------------------
+
+
+def acknowledge(batch_id: int, receipt: str | None, run_id: int | None = None) -> None:
+    """Keep the engine's receipt, and add the batch to its run's totals."""
+    batch = _locked(batch_id)
+    if batch.state == BatchState.ACKNOWLEDGED:
+        return
+    batch.state = BatchState.ACKNOWLEDGED
+    batch.acknowledged_at = clock.now()
+    batch.receipt = receipt
+    batch.error = None
+    batch.retryable = False
+    add_to_run(run_id, batches=1, calls=batch.quantity)
+
+
+def postpone(batch_id: int, error: str, run_id: int | None = None) -> None:
+    """Note that there was no certain answer: the batch is sent again unchanged."""
+    batch = _locked(batch_id)
+    if batch.state == BatchState.ACKNOWLEDGED:
+        return
+    batch.error = error
+    add_to_run(run_id, failures=1)
+
+
+def refuse(sent: Sending, error: str, *, retryable: bool, run_id: int | None = None) -> None:
+    """Park a batch that the engine has refused.
+
+    After an earlier try without an answer, it stays uncertain whether that one arrived, and the
+    time of that try is kept.
+
+    :param retryable: whether the next run asks again, because access may be given back
+    """
+    batch = _locked(sent.batch_id)
+    if batch.state == BatchState.ACKNOWLEDGED:
+        return
+    batch.state = BatchState.REFUSED
+    batch.error = error
+    batch.retryable = retryable
+    if sent.is_first:
+        batch.first_sent_at = None
+    add_to_run(run_id, failures=1)
+
+
+def settle(question: Unknown, total: int, run_id: int | None = None) -> bool:
+    """Decide an unknown batch by what the engine counted; return whether it may be sent anew.
+
+    It may when it never arrived. A total that fits neither answer is left for a person.
+    """
+    batch = _locked(question.batch_id)
+    if batch.state != BatchState.UNKNOWN:
+        return False
+    if total == question.with_all:
+        acknowledge(question.batch_id, "found in the engine's total", run_id)
+        return False
+    if total == question.without:
+        batch.state = BatchState.FROZEN
+        batch.first_sent_at = None
+        batch.error = None
+        return True
+    batch.error = (
+        f"The payment provider counted {total} calls in this minute, where the portal expects "
+        f"{question.without} or {question.with_all}. Compare both before it is sent again."
+    )
+    add_to_run(run_id, failures=1)
+    return False
+
+
+def reopen(batch: UsageBatch) -> bool:
+    """Send a parked batch again with the next run; return whether it was parked."""
+    if batch.state != BatchState.REFUSED:
+        return False
+    batch.state = BatchState.FROZEN
+    batch.retryable = False
+    return True
+
+
+def has_denied(tenant_id: int) -> bool:
+    """Whether there are batches that were refused for want of access."""
+    query = select(UsageBatch.batch_id).where(*_denied(tenant_id)).limit(1)
+    return db.session.scalar(query) is not None
+
+
+def _denied(tenant_id: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        UsageBatch.tenant_id == tenant_id,
+        UsageBatch.state == BatchState.REFUSED,
+        UsageBatch.retryable.is_(True),
+    )
+
+
+def reopen_denied(tenant_id: int) -> int:
+    """Let batches that were refused for want of access be tried again; return how many."""
+    changed = db.session.execute(
+        update(UsageBatch)
+        .where(*_denied(tenant_id))
+        .values(state=BatchState.FROZEN, retryable=False)
+        .execution_options(synchronize_session=False)
+    )
+    return int(changed.rowcount)  # type: ignore[attr-defined]
