@@ -4,7 +4,7 @@ import unicodedata
 from typing import Any
 
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, RadioField, SelectField, StringField, TextAreaField
+from wtforms import HiddenField, RadioField, SelectChoice, SelectField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length, ValidationError
 
 
@@ -64,9 +64,9 @@ class RegenerateForm(FlaskForm):
     grace = RadioField(
         "The present key",
         choices=[
-            ("day", "Works for 24 more hours"),
-            ("week", "Works for 7 more days"),
-            ("none", "Stops at once"),
+            SelectChoice("day", "Works for 24 more hours"),
+            SelectChoice("week", "Works for 7 more days"),
+            SelectChoice("none", "Stops at once"),
         ],
         default="day",
         validators=[InputRequired("Choose what happens to the present key.")],

@@ -6,6 +6,7 @@ from uuid import UUID
 from flask import Response as FlaskResponse
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
+from wtforms import SelectChoice
 
 from portal.devportal import bp
 from portal.devportal.forms import ChooseForm
@@ -86,8 +87,10 @@ def subscribe(uuid: UUID) -> tuple[str, int] | Response:
     taken = {row.application_id: row for row in catalogue.subscriptions_to(found, me())}
     free = [row for row in applications.choices(me()) if row.application_id not in taken]
     form = ChooseForm(request.args)
-    form.application.choices = [(row.uuid, row.name) for row in free]
-    form.policy.choices = [(plan.policy.uuid, plan.policy.display_name) for plan in plans]
+    form.application.choices = [SelectChoice(row.uuid, row.name) for row in free]
+    form.policy.choices = [
+        SelectChoice(plan.policy.uuid, plan.policy.display_name) for plan in plans
+    ]
     status = 200
     if "application" in request.args:
         if form.validate():
