@@ -82,6 +82,12 @@ class HttpTransport:
         )
         return answer.status_code
 
+    def close(self) -> None:
+        """Close the connections of this thread."""
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is not None:
+            session.close()
+
 
 class Courier:
     """Sends what is queued. Several processes must not run it over one file."""
@@ -173,6 +179,14 @@ class Courier:
     def deliver(self, delivery: str) -> None:
         """Make one attempt and store how it ended."""
         with self._store.read() as db:
+            # The list that named this delivery may be older than the end of its last attempt.
+            row = db.execute(
+                "SELECT 1 FROM deliveries WHERE id = ? AND state = 'pending' AND due_at <= ?",
+                delivery,
+                self._clock.precise(),
+            ).fetchone()
+            if row is None:
+                return
             parcel = _pack(db, delivery, now=self._clock.now())
         if parcel is None:
             with self._store.write() as db:
@@ -207,9 +221,9 @@ class Courier:
         )  # fmt: skip
 
     def run_forever(self, stop: threading.Event) -> None:
-        """Send until `stop` is set."""
+        """Send until `stop` is set or the process ends."""
         with ThreadPoolExecutor(_WORKERS, "webhook") as pool:
-            while not stop.is_set():
+            while not stop.is_set() and threading.main_thread().is_alive():
                 self._store.committed.clear()
                 try:
                     self.dispatch(pool)

@@ -1,5 +1,6 @@
 """A sandbox with one platform and one connected account, on a clock that the test moves."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import stripe
 from flask import Flask
 
+from portal.sandbox import spec
 from portal.sandbox.app import create_sandbox
 from portal.sandbox.clock import ManualClock
 from portal.sandbox.settings import SandboxSettings
@@ -162,7 +164,16 @@ def world(tmp_path: Path) -> Iterator[World]:
     result.key, result.platform = made["secret_key"], made["account"]
     result.account = result.control("/accounts", platform=result.platform, name="Publisher")["id"]
     yield result
+    _check_events(app)
     app.extensions["sandbox"].store.close()
+
+
+def _check_events(app: Flask) -> None:
+    """Hold every event of the test against Stripe's own document."""
+    with app.extensions["sandbox"].store.read() as db:
+        bodies = [json.loads(row[0]) for row in db.execute("SELECT body FROM events")]
+    found = {body["type"]: spec.violations("event", body) for body in bodies}
+    assert {type: wrong for type, wrong in found.items() if wrong} == {}
 
 
 @pytest.fixture

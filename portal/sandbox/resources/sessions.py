@@ -38,6 +38,7 @@ def create(call: Call) -> Json:
     customer = common.from_param(call, "customer", "customer") if "customer" in params else None
     _check_customer(customer, currency)
     total = sum(item["amount"] for item in items)
+    _check_total(total, currency)
     session: Record = {
         "id": ids.new("checkout.session"),
         "object": "checkout.session",
@@ -89,6 +90,18 @@ def _check_shape(call: Call) -> None:
             common.check_url(params[name], name)
     _check_account(call)
     _check_data(params.get("subscription_data") or {})
+
+
+def _check_total(total: int, currency: str) -> None:
+    least = money.minimum_charge(currency)
+    if 0 < total < least:
+        raise invalid(
+            "The Checkout Session's total amount due must add up to at least"
+            f" {money.display(least, currency)} {currency}",
+            code="amount_too_small",
+        )
+    if total > money.MAXIMUM_AMOUNT:
+        raise invalid("Amount must be no more than $999,999.99", code="amount_too_large")
 
 
 def _check_account(call: Call) -> None:

@@ -48,14 +48,12 @@ def create(call: Call) -> Json:
         default_payment_method=method["id"] if method else None,
         description=params.get("description"),
     )
+    if params.get("cancel_at_period_end"):
+        end = engine.max_period_end(subscription)
+        subscription.update(cancel_at_period_end=True, cancel_at=end, canceled_at=call.now)
     invoice = engine.first_invoice(call.db, subscription, now=call.now)
     result = _collect_first(call, subscription, invoice)
     subscription = call.db.need("subscription", call.account, subscription["id"])
-    if params.get("cancel_at_period_end"):
-        subscription["cancel_at_period_end"] = True
-        subscription["cancel_at"] = engine.max_period_end(subscription)
-        subscription["canceled_at"] = call.now
-        call.db.save(subscription)
     if result is not None and result.kind != "paid":
         _refuse_if_asked(call, result)
     return common.show(call, subscription)
