@@ -11,7 +11,7 @@ bp = Blueprint("gateway", __name__, url_prefix="/gateway")
 class RestConverter(BaseConverter):
     """The rest of an address, slashes included, however many: the back end may mean them."""
 
-    regex = ".*?"
+    regex = r"[\s\S]*?"
     part_isolating = False
 
 

@@ -190,31 +190,38 @@ def _record(admitted: Admitted, onward: Onward, status: int) -> None:
 
 
 def _respond(admitted: Admitted, onward: Onward, upstream: requests.Response) -> Response:
-    body = proxy.body_back(upstream)
-    if any(state.limit.in_bytes for state in admitted.states):
-        body = _weighed(body, db.engine, admitted, request.content_length or 0)
-    headers = proxy.headers_back(upstream, onward)
-    response = Response(body, status=upstream.status_code, headers=headers, direct_passthrough=True)
+    weight = _Weight(request.content_length or 0)
+    response = Response(
+        weight.of(proxy.body_back(upstream)),
+        status=upstream.status_code,
+        headers=proxy.headers_back(upstream, onward),
+    )
     if "Content-Type" not in upstream.headers:
         del response.headers["Content-Type"]
     response.headers.update(admitted.headers)
     response.headers["X-Request-Id"] = onward.request_id
     response.call_on_close(upstream.close)
+    if any(state.limit.in_bytes for state in admitted.states):
+        engine = db.engine
+        response.call_on_close(lambda: _weigh(engine, admitted, weight.total))
     return response
 
 
-def _weighed(
-    body: Iterator[bytes], engine: Engine, admitted: Admitted, sent: int
-) -> Iterator[bytes]:
-    """Count the bytes of a call and its answer against a quota in bytes, when they are through."""
-    total = sent
-    try:
+class _Weight:
+    """How many bytes a call and its answer have, known when the answer is through."""
+
+    def __init__(self, sent: int) -> None:
+        self.total = sent
+
+    def of(self, body: Iterator[bytes]) -> Iterator[bytes]:
         for part in body:
-            total += len(part)
+            self.total += len(part)
             yield part
-    finally:
-        with engine.connect().execution_options(**{WRITES: True}) as connection:
-            for state in admitted.states:
-                if state.limit.in_bytes:
-                    quotas.add(connection, admitted.subscriber.subscription_id, state.limit, total)
-            connection.commit()
+
+
+def _weigh(engine: Engine, admitted: Admitted, total: int) -> None:
+    with engine.connect().execution_options(**{WRITES: True}) as connection:
+        for state in admitted.states:
+            if state.limit.in_bytes:
+                quotas.add(connection, admitted.subscriber.subscription_id, state.limit, total)
+        connection.commit()

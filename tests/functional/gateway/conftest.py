@@ -1,0 +1,90 @@
+"""A back end over HTTP, an API in front of it, and somebody who calls."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from pytest_httpserver import HTTPServer
+from werkzeug.test import TestResponse
+
+from portal.extensions import db
+from portal.models import Api, Application, KeyType, Subscription, UsageEvent
+from portal.services import applications
+from portal.web.unit_of_work import unit_of_work
+from tests.support.factories import Factories
+
+
+@pytest.fixture
+def backend() -> Iterator[HTTPServer]:
+    """A back end on a port of its own."""
+    server = HTTPServer(host="127.0.0.1", port=0, threaded=True)
+    server.start()
+    yield server
+    server.clear()
+    if server.is_running():
+        server.stop()
+
+
+@dataclass
+class Caller:
+    """An application with its keys, subscribed to one API."""
+
+    client: FlaskClient
+    application: Application
+    api: Api
+    subscription: Subscription
+    key: str
+    sandbox_key: str
+
+    def call(self, path: str = "/hello", *, method: str = "GET", **more: Any) -> TestResponse:
+        """Call a path of the API with the production key, unless other headers are given."""
+        headers = more.pop("headers", None)
+        return self.client.open(
+            f"{self.api.gateway_path}{path}",
+            method=method,
+            headers={"ApiKey": self.key} if headers is None else headers,
+            **more,
+        )
+
+    def events(self) -> list[UsageEvent]:
+        """The calls that were recorded, in order."""
+        db.session.rollback()
+        found = db.session.query(UsageEvent).order_by(UsageEvent.usage_event_id)
+        return list(found)
+
+
+MakeCaller = Callable[..., Caller]
+
+
+@pytest.fixture
+def make_caller(app: Flask, factories: Factories, backend: HTTPServer) -> MakeCaller:
+    """Make a caller; named values go to the API, to the plan or to the subscription."""
+
+    def make(
+        *, api: dict[str, Any] | None = None, plan: dict[str, Any] | None = None, **more: Any
+    ) -> Caller:
+        values = {"endpoint_url": backend.url_for("/base"), **(api or {})}
+        policy = factories.policy()
+        for name, value in (plan or {}).items():
+            setattr(policy, name, value)
+        factories.save(policy)
+        made = factories.api(None, policy, **values)
+        application = factories.application()
+        subscription = factories.subscription(
+            api=made, application=application, policy=policy, **more
+        )
+        with unit_of_work():
+            _, key = applications.generate_key(application, KeyType.PRODUCTION)
+            _, sandbox_key = applications.generate_key(application, KeyType.SANDBOX)
+        return Caller(app.test_client(), application, made, subscription, key, sandbox_key)
+
+    return make
+
+
+@pytest.fixture
+def caller(make_caller: MakeCaller) -> Caller:
+    """Somebody with a free subscription."""
+    return make_caller()
