@@ -26,7 +26,7 @@ _BUSY = "Stripe is receiving too many requests just now. Wait a moment and press
 _OTHER_VALUES = "This attempt was already sent to Stripe with other values. Start a new one."
 _STRANGE = (
     "Stripe's answer cannot be read, so it is not certain what happened there. Wait a moment and "
-    "press again; if it stays like this, ask the operator to run `flask doctor`."
+    "press again; if it stays like this, tell the operator of this portal."
 )
 
 

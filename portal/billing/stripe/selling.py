@@ -89,7 +89,7 @@ class Selling(Connection):
                 if meter.default_aggregation.formula != "sum":
                     raise BillingEngineError(
                         "A meter of this account has our name but does not add up requests. "
-                        "Rename the plan, so that a new meter is made.",
+                        "Make a new plan: it gets a meter of its own.",
                         engine_code="meter_mismatch",
                     )
                 if meter.status == "inactive":
