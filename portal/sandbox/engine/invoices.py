@@ -40,38 +40,47 @@ def create(
     The subscription's metadata is copied: later changes of it don't change the invoice.
     """
     customer = db.need("customer", subscription["_account"], subscription["customer"])
-    invoice: Record = {
+    due = now + DRAFT_SECONDS if advance else None
+    invoice = {
+        **_base(subscription, customer, content),
         "id": ids.new("invoice"),
-        "object": "invoice",
-        "_account": subscription["_account"],
         "_clock": subscription.get("_clock"),
         "_lookup": "test_" + ids.random_text(40),
-        "_due_at": now + DRAFT_SECONDS if advance else None,
-        "subscription": subscription["id"],
-        "status": "draft",
+        "_due_at": due,
         "auto_advance": advance,
-        "automatically_finalizes_at": now + DRAFT_SECONDS if advance else None,
-        "amount_paid": 0,
+        "automatically_finalizes_at": due,
         "attempt_count": 0,
         "attempted": False,
         "billing_reason": reason,
         "created": now,
-        "currency": subscription["currency"],
-        "customer": customer["id"],
-        "customer_email": customer["email"],
-        "customer_name": customer["name"],
-        "lines": content,
         "metadata": {},
-        "next_payment_attempt": now + DRAFT_SECONDS if advance else None,
-        "parent": _parent(subscription),
+        "next_payment_attempt": due,
         "period_start": min((line["period"]["start"] for line in content), default=now),
         "period_end": now,
-        "status_transitions": _transitions(),
     }
     _total(db, invoice, customer)
     db.insert(invoice)
     events.emit(db, invoice, "invoice.created", now=now)
     return invoice
+
+
+def _base(subscription: Record, customer: Record, content: list[dict[str, Any]]) -> Record:
+    """Return what a draft and a preview have in common."""
+    return {
+        "object": "invoice",
+        "_account": subscription["_account"],
+        "subscription": subscription["id"],
+        "status": "draft",
+        "auto_advance": True,
+        "amount_paid": 0,
+        "currency": subscription["currency"],
+        "customer": customer["id"],
+        "customer_email": customer["email"],
+        "customer_name": customer["name"],
+        "lines": content,
+        "parent": _parent(subscription),
+        "status_transitions": _transitions(),
+    }
 
 
 def _parent(subscription: Record) -> dict[str, Any]:
@@ -122,26 +131,14 @@ def preview(db: Db, subscription: Record, *, now: int) -> Record | None:
         return None
     customer = db.need("customer", subscription["_account"], subscription["customer"])
     item = subscription["items"][0]
-    invoice: Record = {
+    invoice = {
+        **_base(subscription, customer, content),
         "id": "upcoming_" + ids.new("invoice"),
-        "object": "invoice",
-        "_account": subscription["_account"],
-        "subscription": subscription["id"],
-        "status": "draft",
-        "auto_advance": True,
-        "amount_paid": 0,
         "billing_reason": "upcoming",
         "created": item["current_period_end"],
-        "currency": subscription["currency"],
-        "customer": customer["id"],
-        "customer_email": customer["email"],
-        "customer_name": customer["name"],
-        "lines": content,
         "next_payment_attempt": item["current_period_end"] + DRAFT_SECONDS,
-        "parent": _parent(subscription),
         "period_start": item["current_period_start"],
         "period_end": item["current_period_end"],
-        "status_transitions": _transitions(),
     }
     _total(db, invoice, customer)
     return invoice

@@ -10,6 +10,17 @@ from portal.sandbox.store import Db, Record
 
 UPDATED = "customer.subscription.updated"
 _INCOMPLETE_SECONDS = 23 * 3600
+_FLEXIBLE = {"flexible": {"proration_discounts": "included"}, "type": "flexible"}
+_NEW: Record = {
+    "object": "subscription",
+    "status": "active",
+    "cancel_at": None,
+    "cancel_at_period_end": False,
+    "canceled_at": None,
+    "default_payment_method": None,
+    "ended_at": None,
+    "latest_invoice": None,
+}
 
 
 def build(
@@ -27,26 +38,15 @@ def build(
     Its first period begins now. Report it with `announce` once its first invoice exists.
     """
     subscription: Record = {
+        **_NEW,
         "id": ids.new("subscription"),
-        "object": "subscription",
         "_account": account,
         "_clock": customer.get("_clock"),
-        "status": "active",
         "billing_cycle_anchor": now,
-        "billing_mode": {
-            "flexible": {"proration_discounts": "included"},
-            "type": "flexible",
-            "updated_at": now,
-        },
-        "cancel_at": None,
-        "cancel_at_period_end": False,
-        "canceled_at": None,
+        "billing_mode": {**_FLEXIBLE, "updated_at": now},
         "cancellation_details": {"comment": None, "feedback": None, "reason": None},
         "created": now,
         "customer": customer["id"],
-        "default_payment_method": None,
-        "ended_at": None,
-        "latest_invoice": None,
         "metadata": dict(metadata),
         "start_date": now,
         **fields,
