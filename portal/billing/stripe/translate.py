@@ -144,12 +144,7 @@ def invoice(
         status=_optional_text(source, "status") or "draft",
         is_preview=is_preview,
         currency=_text(source, "currency"),
-        subtotal=_whole(source, "subtotal", 0),
-        tax=_tax(source),
-        total=_whole(source, "total"),
-        amount_due=_whole(source, "amount_due"),
-        amount_paid=_whole(source, "amount_paid", 0),
-        amount_remaining=_whole(source, "amount_remaining", 0),
+        **_amounts(source),
         period_start=min(starts),
         period_end=max(ends),
         due_date=_moment(source, "due_date"),
@@ -194,11 +189,16 @@ def _subscription_of(source: Object) -> str | None:
     return found
 
 
-def _tax(source: Object) -> int:
-    return sum(
-        _whole(_object(each, "total_taxes"), "amount", 0)
-        for each in _list(source.get("total_taxes"))
-    )
+def _amounts(source: Object) -> dict[str, int]:
+    taxes = [_object(each, "total_taxes") for each in _list(source.get("total_taxes"))]
+    return {
+        "subtotal": _whole(source, "subtotal", 0),
+        "tax": sum(_whole(tax, "amount", 0) for tax in taxes),
+        "total": _whole(source, "total"),
+        "amount_due": _whole(source, "amount_due"),
+        "amount_paid": _whole(source, "amount_paid", 0),
+        "amount_remaining": _whole(source, "amount_remaining", 0),
+    }
 
 
 def unit_price(source: Object) -> Decimal | None:

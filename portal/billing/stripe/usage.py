@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from stripe.params.billing import MeterEventCreateParams
+
 from portal.billing.engine import UsageReceipt, UsageReport
 from portal.billing.stripe.client import Connection, create_once, is_replay, known
 from portal.billing.stripe.errors import portal_errors
@@ -29,16 +31,7 @@ class Usage(Connection):
         def send(used: str) -> UsageReceipt:
             with portal_errors():
                 event = self.client.v1.billing.meter_events.create(
-                    {
-                        "event_name": report.event_name,
-                        "payload": {
-                            CUSTOMER_IN_PAYLOAD: known(report.customer_id),
-                            VALUE_IN_PAYLOAD: str(report.quantity),
-                        },
-                        "identifier": report.identifier,
-                        "timestamp": epoch(report.timestamp),
-                    },
-                    self.within(account, used),
+                    _event_params(report), self.within(account, used)
                 )
             response = event.last_response
             return UsageReceipt(
@@ -75,6 +68,18 @@ class Usage(Connection):
                 self.within(account),
             )
             return whole_sum([summary.aggregated_value for summary in page.auto_paging_iter()])
+
+
+def _event_params(report: UsageReport) -> MeterEventCreateParams:
+    return {
+        "event_name": report.event_name,
+        "payload": {
+            CUSTOMER_IN_PAYLOAD: known(report.customer_id),
+            VALUE_IN_PAYLOAD: str(report.quantity),
+        },
+        "identifier": report.identifier,
+        "timestamp": epoch(report.timestamp),
+    }
 
 
 def _is_duplicate(error: BillingEngineError) -> bool:
