@@ -15,6 +15,8 @@ from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import unit_of_work
 from tests.functional.service.conftest import WEBHOOK
 
+pytestmark = pytest.mark.all_databases
+
 
 @pytest.fixture
 def paid(sale):

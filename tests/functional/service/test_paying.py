@@ -17,6 +17,8 @@ from portal.models import (
 from portal.services import subscribing
 from portal.web.unit_of_work import unit_of_work
 
+pytestmark = pytest.mark.all_databases
+
 
 def test_a_commercial_subscription_waits_for_its_payment(sale):
     assert sale.status == "ON_HOLD"
