@@ -26,6 +26,14 @@ _STEP_SECONDS = 3600
 _EMAIL_LENGTH = 512
 _NAME_LENGTH = 256
 _FUTURE_YEARS = 8
+_MAIN = (
+    "visa",
+    "visa_chargeDeclined",
+    "visa_chargeDeclinedInsufficientFunds",
+    "chargeCustomerFail",
+    "authenticationRequiredOnSetup",
+    "authenticationRequired",
+)
 
 
 @dataclass(slots=True)
@@ -52,14 +60,24 @@ class CardForm:
         if behaviour is None:
             return cls()
         year = (1970 + now // 31_556_952 + _FUTURE_YEARS) % 100
-        cvc = "1234" if behaviour.brand == "amex" else "123"
-        return cls(card_number=spaced(behaviour), exp=f"12 / {year:02d}", cvc=cvc)
+        date = f"12 / {year:02d}"
+        return cls(card_number=spaced(behaviour), exp=date, cvc=_code(behaviour))
 
     @property
     def shown_number(self) -> str:
         """Return the number if it may be shown again: only a test card's."""
         behaviour = cards.BY_NUMBER.get(re.sub(r"[\s-]", "", self.card_number))
         return spaced(behaviour) if behaviour else ""
+
+    @property
+    def shown_exp(self) -> str:
+        """Return the date if it may be shown again: only a test card's."""
+        return self.exp if self.shown_number else ""
+
+    @property
+    def shown_cvc(self) -> str:
+        """Return the security code if it may be shown again: only a test card's."""
+        return self.cvc if self.shown_number and "cvc" not in self.errors else ""
 
     def check_email(self) -> bool:
         """Tell whether the address can be one; the field's error says what is wrong."""
@@ -98,12 +116,23 @@ def spaced(behaviour: Behaviour) -> str:
     return " ".join(number[at : at + 4] for at in range(0, len(number), 4))
 
 
-def hints() -> list[dict[str, str]]:
-    """Return the test cards for the list beside the form."""
-    return [
-        {"name": each.name, "number": spaced(each), "label": each.label, "brand": each.brand}
-        for each in cards.listed()
-    ]
+def hints() -> dict[str, list[dict[str, str]]]:
+    """Return the test cards for the list beside the form: the `main` ones and the `rest`."""
+    result: dict[str, list[dict[str, str]]] = {"main": [], "rest": []}
+    for each in cards.listed():
+        brand = "" if each.brand == "visa" else f" ({BRANDS.get(each.brand, each.brand.title())})"
+        entry = {
+            "name": each.name,
+            "number": spaced(each),
+            "label": each.label + brand,
+            "cvc": _code(each),
+        }
+        result["main" if each.name in _MAIN else "rest"].append(entry)
+    return result
+
+
+def _code(behaviour: Behaviour) -> str:
+    return "1234" if behaviour.brand == "amex" else "123"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +152,7 @@ class Step:
         """Return the typed card as ``Visa •••• 3184``."""
         if self.card is None:
             return ""
-        return f"{BRANDS.get(self.card.brand, self.card.brand.title())} •••• {self.card.last4}"
+        return f"{BRANDS.get(self.card.brand, self.card.brand.title())} ••••\u00a0{self.card.last4}"
 
 
 def _signer() -> URLSafeTimedSerializer:

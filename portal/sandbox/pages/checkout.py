@@ -42,7 +42,7 @@ class Purchase:
     @property
     def button(self) -> str:
         """Return the text of the button."""
-        return "Subscribe" if self.session["mode"] == "subscription" else "Pay"
+        return "Subscribe" if self.session.get("mode", "subscription") == "subscription" else "Pay"
 
     @property
     def title(self) -> str:

@@ -1,9 +1,200 @@
-"""The control room: `/_sandbox/` for people."""
+"""The control room's pages: accounts, objects, events with their deliveries, requests."""
 
 from __future__ import annotations
 
-from flask import Blueprint
+import json
+from typing import Any
 
-from portal.sandbox.pages.web import TEMPLATES
+from flask import Response, abort, make_response, render_template, request
 
-blueprint = Blueprint("room", __name__, url_prefix="/_sandbox", template_folder=TEMPLATES)
+from portal.sandbox import accounts, serializers
+from portal.sandbox.pages import records, room_actions
+from portal.sandbox.pages.jsonview import address, pretty
+from portal.sandbox.pages.room_entry import blueprint
+from portal.sandbox.pages.web import now, reading
+from portal.sandbox.service import current
+from portal.sandbox.store import Db, Record
+
+__all__ = ["blueprint"]
+
+_HIDDEN = ("secret", "client_secret")
+
+
+def _page(template: str, **values: Any) -> Response:
+    return make_response(render_template(f"room/{template}", address=address, now=now(), **values))
+
+
+def _before() -> int | None:
+    return request.args.get("before", None, int)
+
+
+def _wanted(name: str) -> str | None:
+    return request.args.get(name, "").strip() or None
+
+
+def _names(db: Db) -> dict[str, str]:
+    return {each["id"]: each.get("name") or each["id"] for each in accounts.everyone(db)}
+
+
+@blueprint.get("/")
+def overview() -> Response:
+    """Show the figures, what is due next and the controls of the whole sandbox."""
+    sandbox = current()
+    sandbox.log.flush()
+    with reading() as db:
+        return _page(
+            "overview.html",
+            totals=records.totals(db),
+            due=records.due_next(db),
+            latest=records.events(db, type=None, account=None, subject=None, before=None).rows[:8],
+            settings=sandbox.settings,
+            done=room_actions.DONE.get(request.args.get("done", "")),
+        )
+
+
+@blueprint.get("/ui/accounts")
+def accounts_page() -> Response:
+    """List the platforms with the accounts connected to them."""
+    with reading() as db:
+        everyone = accounts.everyone(db)
+        platforms = [
+            {
+                "platform": each,
+                "key": f"…{each['_secret_key'][-4:]}",
+                "connected": [
+                    other
+                    for other in everyone
+                    if other["_platform"] == each["id"] and other["id"] != each["id"]
+                ],
+            }
+            for each in everyone
+            if each["_platform"] == each["id"]
+        ]
+        return _page("accounts.html", platforms=platforms, made=None)
+
+
+@blueprint.get("/ui/accounts/<identifier>")
+def account_page(identifier: str) -> Response:
+    """Show an account, its switches and what it holds."""
+    with reading() as db:
+        account = accounts.find(db, identifier)
+        if account is None:
+            abort(404, f"There is no account {identifier}.")
+        return _page(
+            "account.html",
+            account=account,
+            connected=account["_platform"] != account["id"],
+            kinds=records.kinds(db, identifier),
+            json=pretty(serializers.render(db, account)),
+            done=room_actions.DONE.get(request.args.get("done", "")),
+        )
+
+
+@blueprint.get("/ui/objects")
+def objects_page() -> Response:
+    """List objects, newest first, by kind, account and status."""
+    kind, account, status = _wanted("kind"), _wanted("account"), _wanted("status")
+    with reading() as db:
+        found = records.objects(db, kind=kind, account=account, status=status, before=_before())
+        return _page(
+            "objects.html",
+            listing=found,
+            kinds=records.kinds(db, account),
+            names=_names(db),
+            chosen={"kind": kind, "account": account, "status": status},
+        )
+
+
+def _look_up(db: Db, identifier: str) -> Record:
+    kind = records.kind_of(db, identifier)
+    record = db.find(kind, identifier) if kind else None
+    if record is None:
+        abort(404, f"There is no object {identifier}.")
+    return record
+
+
+def shown(db: Db, record: Record) -> dict[str, Any]:
+    """Return an object as the API shows it, its secrets masked."""
+    result = dict(serializers.render(db, record))
+    for name in _HIDDEN:
+        if result.get(name):
+            result[name] = f"…{str(result[name])[-4:]}"
+    return result
+
+
+@blueprint.get("/ui/objects/<identifier>")
+def object_page(identifier: str) -> Response:
+    """Show an object, its controls and the events about it."""
+    with reading() as db:
+        record = _look_up(db, identifier)
+        api = shown(db, record)
+        about = records.events(db, type=None, account=None, subject=identifier, before=None)
+        return _page(
+            "object.html",
+            record=record,
+            json=pretty(api),
+            open_page=api.get("hosted_invoice_url")
+            or (api.get("url") if record["object"].endswith(".session") else None),
+            actions=room_actions.possible(record),
+            events=about.rows,
+            names=_names(db),
+            done=room_actions.DONE.get(request.args.get("done", "")),
+        )
+
+
+@blueprint.get("/ui/events")
+def events_page() -> Response:
+    """List events, newest first, with how their deliveries stand."""
+    type, account, subject = _wanted("type"), _wanted("account"), _wanted("object")
+    with reading() as db:
+        found = records.events(db, type=type, account=account, subject=subject, before=_before())
+        return _page(
+            "events.html",
+            listing=found,
+            names=_names(db),
+            chosen={"type": type, "account": account, "object": subject},
+        )
+
+
+@blueprint.get("/ui/events/<identifier>")
+def event_page(identifier: str) -> Response:
+    """Show an event as it was frozen, and every delivery of it."""
+    with reading() as db:
+        event = records.event(db, identifier)
+        if event is None:
+            abort(404, f"There is no event {identifier}.")
+        return _page(
+            "event.html",
+            event=event,
+            json=pretty(event),
+            deliveries=records.deliveries(db, identifier),
+            done=room_actions.DONE.get(request.args.get("done", "")),
+        )
+
+
+@blueprint.get("/ui/requests")
+def requests_page() -> Response:
+    """List the API requests, newest first."""
+    account, failed = _wanted("account"), bool(_wanted("failed"))
+    current().log.flush()
+    with reading() as db:
+        found = records.requests(db, account=account, failed=failed, before=_before())
+        return _page(
+            "requests.html",
+            listing=found,
+            names=_names(db),
+            chosen={"account": account, "failed": "1" if failed else None},
+        )
+
+
+@blueprint.get("/ui/requests/<identifier>")
+def request_page(identifier: str) -> Response:
+    """Show one API request: what was sent and how it ended."""
+    entry = current().log.find(identifier)
+    if entry is None:
+        abort(404, f"There is no request {identifier} in the log. It keeps the newest 5,000.")
+    return _page(
+        "request.html",
+        entry=entry,
+        params=pretty(json.loads(entry["params"])) if entry["params"] else None,
+    )

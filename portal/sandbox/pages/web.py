@@ -142,12 +142,17 @@ def moment(seconds: float | None) -> str:
     return f"{date(int(seconds))} {datetime.fromtimestamp(seconds, UTC):%H:%M:%S}"
 
 
+def minute(seconds: int) -> str:
+    """Return an instant as ``22 Nov 2026, 14:05`` (UTC)."""
+    return f"{date(seconds)}, {datetime.fromtimestamp(seconds, UTC):%H:%M}"
+
+
 def card_name(method: Record | None) -> str:
     """Return a saved card as ``Visa •••• 4242``."""
     if method is None:
         return "No card"
     card = method["card"]
-    return f"{BRANDS.get(card['brand'], card['brand'].title())} •••• {card['last4']}"
+    return f"{BRANDS.get(card['brand'], card['brand'].title())} ••••\u00a0{card['last4']}"
 
 
 BRANDS = {"amex": "American Express", "mastercard": "Mastercard", "visa": "Visa"}
@@ -171,6 +176,7 @@ def _helpers() -> dict[str, Any]:
 hosted.add_app_template_filter(money.display, "money")
 hosted.add_app_template_filter(date, "day")
 hosted.add_app_template_filter(moment, "moment")
+hosted.add_app_template_filter(minute, "minute")
 hosted.add_app_template_filter(card_name, "card_name")
 
 

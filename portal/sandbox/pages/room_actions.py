@@ -1,0 +1,198 @@
+"""What the control room's buttons do: they stand for time, banks and the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Response, abort, make_response, render_template, request, url_for
+from werkzeug.wrappers import Response as Answer
+
+from portal.sandbox import accounts, events, scheduler, webhooks
+from portal.sandbox.engine import checkout, invoices, subscriptions
+from portal.sandbox.pages import records
+from portal.sandbox.pages.jsonview import address
+from portal.sandbox.pages.room_entry import blueprint
+from portal.sandbox.pages.web import now, see_other, writing
+from portal.sandbox.service import current
+from portal.sandbox.store import Db, Record
+
+DONE = {
+    "end-period": "The period has ended. If there is something to bill, its draft is below.",
+    "decline-next": "The next automatic charge will be declined.",
+    "authenticate-next": "The next automatic charge will ask for 3-D Secure.",
+    "end-retries": "The retries have ended the way the account wants.",
+    "finalize": "The draft is final, and its charge was tried.",
+    "retry": "The charge was tried again.",
+    "expire": "The session has expired.",
+    "tick": "What was due is done, and waiting webhooks were sent.",
+    "reset": "Everything is forgotten.",
+    "resend": "The event is queued again.",
+    "changed": "The account is changed.",
+}
+
+_RUNNING = ("active", "trialing", "past_due", "unpaid", "paused")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A button on an object's page: its address, its text, when it is there, what it does."""
+
+    name: str
+    label: str
+    kind: str
+    states: tuple[str, ...]
+    run: Callable[[Db, Record], object]
+    tone: str = ""
+
+
+def _plan_failure(outcome: str) -> Callable[[Db, Record], object]:
+    def run(db: Db, subscription: Record) -> object:
+        subscription["_fail_next"] = outcome
+        return db.save(subscription)
+
+    return run
+
+
+def _end_retries(db: Db, subscription: Record) -> object:
+    ending = accounts.dunning(db, subscription["_account"])["end"]
+    return subscriptions.mark_unpaid(db, subscription, ending, now=now())
+
+
+def _finalize(db: Db, invoice: Record) -> object:
+    invoices.finalize(db, invoice, now=now())
+    if invoice["status"] == "open" and invoice["auto_advance"]:
+        invoices.collect(db, invoice, now=now(), automatic=True)
+    return invoice
+
+
+_ACTIONS = (
+    Action(
+        "end-period", "End the period now", "subscription", _RUNNING,
+        lambda db, record: subscriptions.end_period(db, record, now=now()),
+    ),
+    Action(
+        "decline-next", "Decline the next charge", "subscription", _RUNNING,
+        _plan_failure("card_declined"),
+    ),
+    Action(
+        "authenticate-next", "Ask for 3-D Secure at the next charge", "subscription", _RUNNING,
+        _plan_failure("requires_action"),
+    ),
+    Action(
+        "end-retries", "End the retries now", "subscription", ("past_due", "unpaid"),
+        _end_retries, "danger",
+    ),
+    Action("finalize", "Finalize and charge now", "invoice", ("draft",), _finalize),
+    Action(
+        "retry", "Try the charge again", "invoice", ("open",),
+        lambda db, record: invoices.collect(db, record, now=now(), automatic=True),
+    ),
+    Action(
+        "expire", "Let it expire", "checkout.session", ("open",),
+        lambda db, record: checkout.expire(db, record, now=now()), "danger",
+    ),
+)  # fmt: skip
+
+
+def possible(record: Record) -> list[Action]:
+    """Return the buttons of an object in its present state."""
+    return [
+        each
+        for each in _ACTIONS
+        if each.kind == record["object"] and record.get("status") in each.states
+    ]
+
+
+@blueprint.post("/ui/objects/<identifier>/<name>")
+def act(identifier: str, name: str) -> Answer:
+    """Press one of the object's buttons."""
+    with writing() as db:
+        kind = records.kind_of(db, identifier)
+        record = db.find(kind, identifier) if kind else None
+        if record is None:
+            abort(404, f"There is no object {identifier}.")
+        action = next((each for each in possible(record) if each.name == name), None)
+        if action is None:
+            abort(409, f"The {kind} is {record.get('status')} now: this can't be done any more.")
+        action.run(db, record)
+    return see_other(url_for("room.object_page", identifier=identifier, done=name))
+
+
+@blueprint.post("/ui/events/<identifier>/resend")
+def send_again(identifier: str) -> Answer:
+    """Queue an event once more for one endpoint."""
+    endpoint = request.form.get("endpoint", "")
+    with writing() as db:
+        known = [row["endpoint"] for row in records.deliveries(db, identifier) if row["alive"]]
+        if endpoint not in known:
+            abort(404, "This event was not queued for that endpoint, or the endpoint is deleted.")
+        webhooks.resend(db, identifier, endpoint, now=current().clock.precise())
+    return see_other(url_for("room.event_page", identifier=identifier, done="resend"))
+
+
+@blueprint.post("/ui/tick")
+def run_due() -> Answer:
+    """Do all due work and send all due webhooks now."""
+    sandbox = current()
+    scheduler.run_due(sandbox.store, sandbox.clock.now())
+    sandbox.courier.run_due()
+    return see_other(url_for("room.overview", done="tick"))
+
+
+@blueprint.post("/ui/reset")
+def forget() -> Answer:
+    """Forget everything, accounts and keys included; the box must be ticked."""
+    if request.form.get("sure") != "yes":
+        abort(400, "Tick the box first: all accounts, keys and objects are forgotten.")
+    current().store.reset()
+    return see_other(url_for("room.overview", done="reset"))
+
+
+@blueprint.post("/ui/platforms")
+def make_platform() -> Response:
+    """Create a platform and show its secret key once."""
+    name = request.form.get("name", "").strip()[:200] or "Platform"
+    with writing() as db:
+        platform = accounts.create_platform(db, name, now=now())
+    body = render_template("room/made.html", platform=platform, address=address)
+    return make_response(body, 201)
+
+
+@blueprint.post("/ui/accounts")
+def make_account() -> Answer:
+    """Create an account connected to a platform."""
+    form = request.form
+    details = {
+        "name": form.get("name", "").strip()[:200] or None,
+        "country": form.get("country", "US").strip()[:2],
+        "default_currency": form.get("default_currency", "usd").strip()[:3],
+        "charges_enabled": form.get("charges_enabled") == "yes",
+    }
+    with writing() as db:
+        platform = accounts.find(db, form.get("platform", ""))
+        if platform is None or platform["_platform"] != platform["id"]:
+            abort(404, "There is no such platform.")
+        account = accounts.create_connected(db, platform["id"], details, now=now())
+    return see_other(url_for("room.account_page", identifier=account["id"]))
+
+
+@blueprint.post("/ui/accounts/<identifier>")
+def change_account(identifier: str) -> Answer:
+    """Switch charges and access, and choose how retries end."""
+    form = request.form
+    ending = form.get("end", "")
+    if ending not in ("cancel", "unpaid", "past_due"):
+        abort(400, "Choose how the retries end: cancel, unpaid or past_due.")
+    with writing() as db:
+        account = accounts.find(db, identifier)
+        if account is None:
+            abort(404, f"There is no account {identifier}.")
+        enabled = form.get("charges_enabled") == "yes"
+        account["charges_enabled"] = account["payouts_enabled"] = enabled
+        account["capabilities"]["card_payments"] = "active" if enabled else "inactive"
+        account["_revoked"] = form.get("revoked") == "yes"
+        account["_dunning"]["end"] = ending
+        accounts.save(db, account)
+        events.emit(db, account, "account.updated", now=now())
+    return see_other(url_for("room.account_page", identifier=identifier, done="changed"))
