@@ -13,9 +13,8 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import requests
@@ -153,8 +152,8 @@ class Courier:
             count += 1
         return count
 
-    def dispatch(self, pool: ThreadPoolExecutor) -> int:
-        """Hand what is due to `pool`; in orderly mode one attempt per endpoint at a time."""
+    def dispatch(self, parcels: SimpleQueue[tuple[str, str] | None]) -> int:
+        """Hand what is due to the senders; in orderly mode one attempt per endpoint at a time."""
         self.admit()
         started = 0
         for delivery, endpoint in self._due():
@@ -163,18 +162,21 @@ class Courier:
                     continue
                 self._flying.add(delivery)
                 self._busy.add(endpoint)
-            future = pool.submit(self.deliver, delivery)
-            future.add_done_callback(partial(self._landed, delivery, endpoint))
+            parcels.put((delivery, endpoint))
             started += 1
         return started
 
-    def _landed(self, delivery: str, endpoint: str, done: Future[None]) -> None:
-        with self._lock:
-            self._flying.discard(delivery)
-            self._busy.discard(endpoint)
-        if done.exception() is not None:
-            log.error("Delivery %s broke", delivery, exc_info=done.exception())
-        self._store.committed.set()
+    def _send_forever(self, parcels: SimpleQueue[tuple[str, str] | None]) -> None:
+        while (parcel := parcels.get()) is not None:
+            delivery, endpoint = parcel
+            try:
+                self.deliver(delivery)
+            except Exception:
+                log.exception("Delivery %s broke", delivery)
+            with self._lock:
+                self._flying.discard(delivery)
+                self._busy.discard(endpoint)
+            self._store.committed.set()
 
     def deliver(self, delivery: str) -> None:
         """Make one attempt and store how it ended."""
@@ -221,17 +223,27 @@ class Courier:
         )  # fmt: skip
 
     def run_forever(self, stop: threading.Event) -> None:
-        """Send until `stop` is set or the process ends."""
-        with ThreadPoolExecutor(_WORKERS, "webhook") as pool:
-            while not stop.is_set() and threading.main_thread().is_alive():
-                self._store.committed.clear()
-                try:
-                    self.dispatch(pool)
-                except Exception:
-                    log.exception("Could not dispatch webhooks")
-                due = self.next_due()
-                wait = 0.5 if due is None else min(0.5, max(0.01, due - self._clock.precise()))
-                self._store.committed.wait(wait)
+        """Send until `stop` is set; attempts that have begun are finished."""
+        parcels: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
+        senders = [
+            threading.Thread(target=self._send_forever, args=(parcels,), name=name, daemon=True)
+            for name in (f"webhook-{number}" for number in range(_WORKERS))
+        ]
+        for sender in senders:
+            sender.start()
+        while not stop.is_set():
+            self._store.committed.clear()
+            try:
+                self.dispatch(parcels)
+            except Exception:
+                log.exception("Could not dispatch webhooks")
+            due = self.next_due()
+            wait = 0.5 if due is None else min(0.5, max(0.05, due - self._clock.precise()))
+            self._store.committed.wait(wait)
+        for _ in senders:
+            parcels.put(None)
+        for sender in senders:
+            sender.join(timeout=_TIMEOUT[1])
 
 
 def _settle(db: Db, delivery: str, *, state: str, due_at: float) -> None:
