@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from portal.cli.processes import require_port
+
 _THREADS = 8
 
 
@@ -50,6 +52,7 @@ def sandbox(
         raise click.ClickException(
             f"{host} is reachable from other machines. Add --allow-remote if that is what you want."
         )
+    require_port(host, port, "--port")
     file = Path(data or _default_file())
     _make_folder(file)
     token = os.environ.get("SANDBOX_ADMIN_TOKEN") or secrets.token_urlsafe(24)
@@ -70,7 +73,7 @@ def sandbox(
 def _make_folder(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
+        file.touch(mode=0o600)
     except OSError as error:
         raise click.ClickException(f"Can't write {file}: {error.strerror}.") from error
 
