@@ -25,6 +25,7 @@ from portal.services.paging import Page, page_of
 LONGEST_SEARCH = 100
 PER_PAGE = 12
 _UNITS = {"min": "minute", "hours": "hour", "days": "day", "months": "month", "years": "year"}
+_CYCLES = {"week": "Weekly", "month": "Monthly", "year": "Yearly"}
 _RATE_UNITS = {"sec": "second", "min": "minute"}
 _EXAMPLE_CALLS = 10_000
 
@@ -69,21 +70,22 @@ class Plan:
     @property
     def facts(self) -> list[tuple[str, str]]:
         """What the plan's card says below the price."""
-        facts = [("Billing", billing_words(self.version)), ("Quota", quota_words(self.policy))]
+        facts = [("Billing", billing_words(self.version)), quota_fact(self.policy)]
         if self.policy.rate_limit_count:
             facts.append(("Rate limit", rate_words(self.policy)))
+        version = self.version
+        if version.is_dynamic and version.currency:
+            cost = round_line(_EXAMPLE_CALLS, version.unit_minor)
+            example = str(Money(cost, version.currency.lower()))
+            facts.append((f"{_EXAMPLE_CALLS:,} cost", example))
         stops = self.policy.stop_on_quota_reach
-        facts.append(("Above the quota", "Calls are refused" if stops else "Calls go on"))
+        facts.append(("At the limit", "Calls are refused" if stops else "Calls go on"))
         return facts
 
     @property
-    def example(self) -> str | None:
-        """What a number of requests costs, for a plan that is charged per request."""
-        version = self.version
-        if not version.is_dynamic or not version.currency:
-            return None
-        minor = round_line(_EXAMPLE_CALLS, version.unit_minor)
-        return f"{_EXAMPLE_CALLS:,} requests cost {Money(minor, version.currency.lower())}."
+    def in_a_line(self) -> str:
+        """Price and quota, to choose by."""
+        return f"{self.price_words}, {quota_words(self.policy)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,22 +180,28 @@ def billing_words(version: PolicyVersion) -> str:
     """Say how a plan is charged."""
     if not version.is_commercial:
         return "Free"
-    if version.is_dynamic:
-        return f"By use, each {version.billing_cycle}"
-    return f"In advance, each {version.billing_cycle}"
+    how = "by use" if version.is_dynamic else "in advance"
+    return f"{_CYCLES.get(version.billing_cycle or '', version.billing_cycle)}, {how}"
+
+
+def quota_fact(policy: Policy) -> tuple[str, str]:
+    """Say what a plan counts, and how much of it: ``("Requests", "1,000 per minute")``."""
+    kinds = {QuotaType.BANDWIDTH: ("Data", f" {policy.quota_unit or 'KB'}")}
+    kinds[QuotaType.EVENTS] = ("Events", "")
+    label, unit = kinds.get(QuotaType(policy.quota_type), ("Requests", ""))
+    span = _UNITS.get(policy.time_unit, policy.time_unit)
+    each = f"per {span}" if policy.unit_time == 1 else f"in {policy.unit_time} {span}s"
+    return label, f"{policy.quota:,}{unit} {each}"
 
 
 def quota_words(policy: Policy) -> str:
-    """Say how much a plan allows: ``1,000 requests per minute``."""
-    what = {QuotaType.BANDWIDTH: policy.quota_unit or "KB", QuotaType.EVENTS: "events"}
-    unit = _UNITS.get(policy.time_unit, policy.time_unit)
-    counted = what.get(QuotaType(policy.quota_type), "requests")
-    if policy.unit_time == 1:
-        return f"{policy.quota:,} {counted} per {unit}"
-    return f"{policy.quota:,} {counted} in {policy.unit_time} {unit}s"
+    """Say in a sentence how much a plan allows: ``1,000 requests per minute``."""
+    label, amount = quota_fact(policy)
+    number, _, each = amount.partition(" ")
+    return amount if label == "Data" else f"{number} {label.lower()} {each}"
 
 
 def rate_words(policy: Policy) -> str:
-    """Say how fast a plan may be called: ``10 requests per second``."""
+    """Say how fast a plan may be called: ``10 per second``."""
     unit = _RATE_UNITS.get(policy.rate_limit_time_unit or "min", "minute")
-    return f"{policy.rate_limit_count:,} requests per {unit}"
+    return f"{policy.rate_limit_count:,} per {unit}"

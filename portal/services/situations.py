@@ -19,6 +19,7 @@ from portal.services.decisions import Refusal, Standing, decide
 
 NEWEST = 50
 LAPSED = "Cancelled: not paid within 24 hours"
+_PLAIN = "Works"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,24 @@ class Situation:
     def words(self) -> str:
         """The status in plain words; WSO2's name stands beside it."""
         return _words(self.subscription, self.pay_until)
+
+    @property
+    def note(self) -> str | None:
+        """The words, where they say more than the badge beside them."""
+        return None if self.words == _PLAIN else self.words
+
+    @property
+    def plan(self) -> str:
+        """The name of the plan that was sold, as people know it."""
+        return self.subscription.policy_version.policy.display_name
+
+    @property
+    def remedy(self) -> str:
+        """What to press, for who has the subscription's page open already."""
+        if self.refusal is None:
+            return ""
+        text = self.refusal.remedy.removeprefix("Open the subscription and ")
+        return text[0].upper() + text[1:]
 
     @property
     def pay_until(self) -> datetime | None:
@@ -113,11 +132,11 @@ def _words(row: Subscription, pay_until: datetime | None) -> str:
         (facts.plan_change_pending, "Works; a change of plan is pending"),
         (row.cancel_at is not None, f"Works until {at(row.cancel_at)}" if row.cancel_at else ""),
     )
-    return next((words for holds, words in rules if holds), "Works")
+    return next((words for holds, words in rules if holds), _PLAIN)
 
 
 def _payable(until: datetime | None) -> str:
-    return f"Waits for payment, until {at(until)}" if until else "Waits for payment"
+    return f"Pay by {at(until)}" if until else "Waits for payment"
 
 
 def _overdue(row: Subscription) -> str:
@@ -167,7 +186,7 @@ def _happening(entry: TimelineEntry) -> Happening:
     title, icon, tone = _TITLES.get(entry.move, (plain, "circle-dot", "mute"))
     detail = entry.because
     if entry.status_before and entry.status_before != entry.status_after:
-        detail = f"{detail} {entry.status_before} → {entry.status_after}".strip()
+        detail = f"{detail} {entry.status_before}\N{NO-BREAK SPACE}→ {entry.status_after}".strip()
     return Happening(
         title=title,
         time=at(entry.at),

@@ -168,10 +168,10 @@ def test_plans_show_price_quota_and_what_a_thousand_calls_cost(market):
     text = market.browser.get(f"/devportal/apis/{api.api_uuid}").text
     for words in (
         "0.0025 USD per Request",
-        "5,000 requests per day",
-        "10 requests per second",
+        "Requests 5,000 per day",
+        "Rate limit 10 per second",
         "Calls go on",
-        "10,000 requests cost 25.00 USD.",
+        "10,000 cost 25.00 USD",
     ):
         assert words in text
 
