@@ -1,4 +1,4 @@
-"""The admin portal: set-up, plans, publishing of usage."""
+"""The admin portal: set-up, plans, publishing of usage, events."""
 
 from importlib import import_module
 
@@ -9,5 +9,6 @@ bp = Blueprint("admin", __name__, url_prefix="/admin")
 
 def register(app: Flask) -> None:
     """Add the blueprint's routes to the app."""
-    import_module("portal.admin.views")
+    for name in ("views", "plans", "usage", "events"):
+        import_module(f"portal.admin.{name}")
     app.register_blueprint(bp)

@@ -1,1 +1,113 @@
-"""Views of the admin blueprint."""
+"""Set-up and advanced configuration of the tenant."""
+
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from portal.admin import bp
+from portal.admin.forms import configuration_form
+from portal.billing.engine import EVENT_TYPES
+from portal.errors import Invalid, PortalError
+from portal.extensions import db
+from portal.flows import setting_up
+from portal.models import Tenant
+from portal.services import setup
+from portal.services.setup import SESSION_VARIABLE, Defaults
+from portal.web import form_errors
+from portal.web.access import admin_only, me
+from portal.web.engines import absolute, engine_of, settings
+from portal.web.unit_of_work import in_unit_of_work
+
+
+def webhook_url(tenant: Tenant) -> str:
+    """Return where the billing engine sends the tenant's events."""
+    return absolute(url_for("stripe.webhook", tenantDomain=tenant.tenant_domain))
+
+
+def defaults() -> Defaults:
+    """Return the addresses that hold where the administrator enters none."""
+    # By hand, because url_for would quote the braces, and Stripe looks for them.
+    done = absolute(url_for("stripe.complete_session")) + f"?session_id={SESSION_VARIABLE}"
+    return Defaults(
+        success_url=done,
+        cancel_url=absolute(url_for("devportal.applications")),
+        api_base=settings().stripe_api_base,
+    )
+
+
+@bp.get("/")
+@admin_only
+def home() -> str:
+    """Show what is set up, what is missing, and what to enter at Stripe."""
+    tenant = me().tenant
+    return render_template(
+        "admin/home.html",
+        tenant=tenant,
+        steps=setup.checklist(tenant),
+        links={
+            "key": ("Enter the key", url_for("admin.configuration")),
+            "plans": ("Plans", url_for("admin.plans")),
+            "apis": ("APIs", url_for("publisher.home")),
+            "events": ("Events", url_for("admin.events")),
+        },
+        webhook_url=webhook_url(tenant),
+        api_version=setup.API_VERSION,
+        event_types=EVENT_TYPES,
+    )
+
+
+@bp.post("/test-key")
+@admin_only
+def test_key() -> Response:
+    """Ask Stripe whose the stored key is."""
+    tenant = me().tenant
+    try:
+        seen = setting_up.try_key(engine_of(tenant), tenant.tenant_id)
+    except PortalError as error:
+        flash(f"The key does not work: {error.message}", "error")
+    else:
+        mode = "live mode" if seen.livemode else "test mode"
+        flash(f"The key works. It belongs to {seen.account}, in {mode}.", "success")
+    return redirect(url_for("admin.home"), 303)
+
+
+@bp.post("/register-webhook")
+@admin_only
+def register_webhook() -> Response:
+    """Register the tenant's webhook at Stripe and store its secret."""
+    tenant = me().tenant
+    try:
+        made = setting_up.register_webhook(engine_of(tenant), tenant.tenant_id, webhook_url(tenant))
+    except PortalError as error:
+        flash(f"The webhook is not registered: {error.message} Press again to repeat.", "error")
+    else:
+        flash(f"The webhook {made} is registered, and its secret is stored.", "success")
+    return redirect(url_for("admin.home"), 303)
+
+
+@bp.route("/configuration", methods=["GET", "POST"])
+@admin_only
+def configuration() -> tuple[str, int] | Response:
+    """Show and store the tenant's advanced configuration."""
+    known = defaults()
+    form = configuration_form(me().tenant, known)
+    if request.method == "GET":
+        return _configuration_page(form), 200
+    tenant_id = me().tenant_id
+
+    def store() -> None:
+        setup.configure(db.session.get_one(Tenant, tenant_id), form.configuration(), known)
+
+    try:
+        in_unit_of_work(store)
+    except Invalid as error:
+        form_errors.show(form, error)
+        return _configuration_page(form), 422
+    flash("The configuration is saved. It holds from now on.", "success")
+    return redirect(url_for("admin.configuration"), 303)
+
+
+def _configuration_page(form: object) -> str:
+    tenant = me().tenant
+    return render_template(
+        "admin/configuration.html", form=form, tenant=tenant, secrets=setup.masked(tenant)
+    )

@@ -36,6 +36,11 @@ class Tenant(Model):
     webhook_secrets_sealed: Mapped[str | None] = mapped_column(Text)
     """JSON list of secrets, newest first; two are valid while one is being rotated."""
     webhook_endpoint_id: Mapped[str | None] = mapped_column(text_id())
+    webhook_attempt: Mapped[str | None] = mapped_column(text_id(36))
+    """Names a registration that has not been answered yet: repeating it is the same call."""
+    platform_account: Mapped[str | None] = mapped_column(text_id())
+    """Whose the key is, as the provider said when it was tested last (Stripe: ``acct_…``)."""
+    key_tested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     checkout_success_url: Mapped[str | None] = mapped_column(Text)
     """Own address after payment; ``None`` means the portal's own page."""
     checkout_cancel_url: Mapped[str | None] = mapped_column(Text)

@@ -9,5 +9,6 @@ bp = Blueprint("publisher", __name__, url_prefix="/publisher")
 
 def register(app: Flask) -> None:
     """Add the blueprint's routes to the app."""
-    import_module("portal.publisher.views")
+    for name in ("views", "monetization", "plans", "subscriptions"):
+        import_module(f"portal.publisher.{name}")
     app.register_blueprint(bp)
