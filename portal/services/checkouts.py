@@ -29,8 +29,9 @@ from portal.models import (
 from portal.services import subscribing, subscriptions
 from portal.services.subscriptions import Cause, Move
 
-#: Stripe: a session lives 30 minutes to 24 hours; the documentation promises 24.
-LIFETIME = timedelta(hours=24)
+#: Stripe: a session lives at most 24 hours from when *it* stores it, and refuses one second more;
+#: half a minute is left for clocks that differ.
+LIFETIME = timedelta(hours=24) - timedelta(seconds=30)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,10 @@ whenever the work fails after its repeat was taken for a duplicate.
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, cast
 
-from sqlalchemy import select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import CursorResult, Select, select, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from portal import clock
 from portal.billing.engine import BillingEvent, EventKind
@@ -36,21 +37,9 @@ def receive(tenant: Tenant, event: BillingEvent, raw: bytes) -> Receipt:
 
     Runs in one unit of work, which may be run again whole.
     """
-    row = InboxEvent(
-        tenant_id=tenant.tenant_id,
-        event_id=event.event_id,
-        type=event.type[:100],
-        account=event.account,
-        livemode=event.livemode,
-        created=event.created,
-        payload_zlib=InboxEvent.pack(raw),
-        outcome=Outcome.FAILED,
-    )
-    try:
-        with db.session.begin_nested():
-            db.session.add(row)
-    except IntegrityError:
-        return _repeat(tenant, event)
+    if not _insert(tenant, event, raw):
+        return _known(tenant, event)
+    row = db.session.scalars(_select(tenant, event)).one()
     result = billing_events.apply(tenant, event)
     keep(row, result)
     if event.kind is EventKind.CHECKOUT_COMPLETED:
@@ -72,13 +61,52 @@ def _make_due(tenant: Tenant, event: BillingEvent) -> None:
     )
 
 
-def _repeat(tenant: Tenant, event: BillingEvent) -> Receipt:
-    this = (InboxEvent.tenant_id == tenant.tenant_id, InboxEvent.event_id == event.event_id)
-    db.session.execute(update(InboxEvent).where(*this).values(deliveries=InboxEvent.deliveries + 1))
-    outcome, detail = db.session.execute(
-        select(InboxEvent.outcome, InboxEvent.detail).where(*this)
-    ).one()
-    return Receipt(True, Outcome(outcome), detail, False)
+def _insert(tenant: Tenant, event: BillingEvent, raw: bytes) -> bool:
+    """Store the event, or count one more delivery of it; return whether it was new.
+
+    One statement that locks the row either way: asking first and inserting then would let two
+    deliveries race, and a failed INSERT makes MySQL's transactions dead-lock.
+    """
+    values = {
+        "tenant_id": tenant.tenant_id,
+        "event_id": event.event_id,
+        "type": event.type[:100],
+        "account": event.account,
+        "livemode": event.livemode,
+        "created": event.created,
+        "received_at": clock.now(),
+        "payload_zlib": InboxEvent.pack(raw),
+        "outcome": Outcome.FAILED,
+        "detail": "",
+        "deliveries": 1,
+        "attempts": 1,
+    }
+    again = {"deliveries": InboxEvent.deliveries + 1}
+    if db.session.get_bind().dialect.name in ("mysql", "mariadb"):
+        result = db.session.execute(
+            mysql.insert(InboxEvent).values(values).on_duplicate_key_update(again)
+        )
+        # MySQL: 1 for an inserted row, 2 for one that was updated.
+        return cast("CursorResult[Any]", result).rowcount == 1
+    insert = sqlite.insert if db.session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    statement = insert(InboxEvent).values(values)
+    deliveries = db.session.scalar(
+        statement.on_conflict_do_update(
+            index_elements=["tenant_id", "event_id"], set_=again
+        ).returning(InboxEvent.deliveries)
+    )
+    return deliveries == 1
+
+
+def _select(tenant: Tenant, event: BillingEvent) -> Select[InboxEvent]:
+    return select(InboxEvent).where(
+        InboxEvent.tenant_id == tenant.tenant_id, InboxEvent.event_id == event.event_id
+    )
+
+
+def _known(tenant: Tenant, event: BillingEvent) -> Receipt:
+    row = db.session.scalars(_select(tenant, event)).one()
+    return Receipt(True, Outcome(row.outcome), row.detail, False)
 
 
 def keep(row: InboxEvent, result: Result) -> None:

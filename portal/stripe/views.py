@@ -101,6 +101,7 @@ def complete_session() -> Response:
     try:
         subscription = payments.settle(engine_of(tenant), session_id)
         paid = subscription.facts.billing in (Billing.PAID, Billing.OVERDUE)
+        db.session.rollback()
     except BillingEngineError:
         # The webhook may still come; the page that follows waits for it.
         if not wants_html():

@@ -14,9 +14,10 @@ from portal.extensions import WRITES, db
 
 T = TypeVar("T")
 
-#: PostgreSQL: serialization failure, deadlock. MySQL: deadlock, lock wait, changed row.
+#: PostgreSQL: serialization failure, deadlock. MySQL: deadlock, lock wait, changed row, and a
+#: savepoint that is gone because a deadlock has rolled the whole transaction back.
 _RETRY_STATES = {"40001", "40P01"}
-_RETRY_NUMBERS = {1213, 1205, 1020}
+_RETRY_NUMBERS = {1213, 1205, 1020, 1305}
 
 
 @contextmanager
@@ -42,7 +43,7 @@ def unit_of_work() -> Iterator[None]:
         raise
 
 
-def in_unit_of_work(work: Callable[[], T], *, tries: int = 4) -> T:
+def in_unit_of_work(work: Callable[[], T], *, tries: int = 8) -> T:
     """Run ``work`` as one transaction, again when the database asks for it.
 
     Deadlocks, lock waits and lost races are normal under load; ``work`` is re-run whole, with
