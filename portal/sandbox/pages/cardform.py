@@ -185,8 +185,11 @@ def unpack(subject: str, text: str) -> Step | None:
     return Step(Card(behaviour, month, year, holder), content["email"])
 
 
-def ask_bank(seller: dict[str, str], what: str, card: str) -> Response:
-    """Return the 3-D Secure page; its form sends `outcome` to the same address."""
+def ask_bank(seller: dict[str, str], what: tuple[str, str], card: str) -> Response:
+    """Return the 3-D Secure page about `what` (label and text), e.g. ``("Amount", "$15.00")``.
+
+    Its form sends `outcome` to the same address.
+    """
     return make_response(
         render_template("hosted/authenticate.html", seller=seller, what=what, card=card)
     )

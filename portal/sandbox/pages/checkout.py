@@ -210,7 +210,7 @@ def checkout_bank(session_id: str) -> Answer:
     session = purchase.session
     leave_to(session["success_url"])
     what = money.display(session["amount_total"], session["currency"])
-    return cardform.ask_bank(purchase.seller, what, step.label)
+    return cardform.ask_bank(purchase.seller, ("Amount", what), step.label)
 
 
 @hosted.post("/c/pay/<session_id>/authenticate")

@@ -145,7 +145,7 @@ def invoice_bank(account: str, token: str) -> Answer:
         return see_other(url_for("hosted.invoice_page", account=account, token=token))
     card = step.label if step.card else card_name(paper.saved)
     due = money.display(paper.invoice["amount_remaining"], paper.invoice["currency"])
-    return cardform.ask_bank(paper.seller, due, card)
+    return cardform.ask_bank(paper.seller, ("Amount", due), card)
 
 
 @hosted.post("/i/<account>/<token>/authenticate")

@@ -276,7 +276,7 @@ def portal_bank(token: str) -> Answer:
         if step is None:
             return see_other(url_for("hosted.portal_card_page", token=token))
         _leaving(ps)
-        return cardform.ask_bank(seller_of(db, ps.account), "Saving this card", step.label)
+        return cardform.ask_bank(seller_of(db, ps.account), ("For", "Saving this card"), step.label)
 
 
 @hosted.post("/p/session/<token>/authenticate")
