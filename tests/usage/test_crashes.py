@@ -1,0 +1,255 @@
+"""Killed anywhere, started twice, failing at random: every call is billed exactly once."""
+
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import event
+
+from portal.errors import Conflict
+from portal.extensions import db
+from portal.flows import publishing
+from portal.models import PublishRun, QuotaUse, Tenant, UsageBatch, UsageEvent
+from portal.services import batches, quotas
+from portal.services import publishing as runs
+from portal.services.quotas import PlanLimits
+from tests.usage.conftest import NOW, Killed, Metered, MeterEngine, engine_for
+
+HISTORIES = int(os.environ.get("USAGE_HISTORIES", "25"))
+
+
+@contextmanager
+def killed_at(number: int) -> Iterator[None]:
+    """Kill the process when it begins its n-th transaction."""
+    seen = 0
+
+    def count(_connection: object) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == number:
+            raise Killed
+
+    event.listen(db.engine, "begin", count)
+    try:
+        yield
+    finally:
+        event.remove(db.engine, "begin", count)
+
+
+def _run_killed(engine: MeterEngine, tenant_id: int, number: int) -> bool:
+    """Run until the n-th transaction; return whether the run was killed."""
+    try:
+        with killed_at(number):
+            run_id = publishing.start(db.session.get_one(Tenant, tenant_id), "test").run_id
+            publishing.run(engine_for(engine), run_id)
+    except Killed:
+        db.session.remove()
+        return True
+    return False
+
+
+def test_killed_before_any_transaction_nothing_is_lost_or_doubled(
+    make_metered, engine, publish, factories, travel
+) -> None:
+    two = [make_metered(), make_metered()]
+    tenant_id = factories.tenant().tenant_id
+    number, survived = 0, False
+    while not survived:
+        number += 1
+        for each in two:
+            each.call(2)
+        db.session.rollback()
+        survived = not _run_killed(engine, tenant_id, number)
+        travel.shift(runs.LEASE)
+    publish()
+
+    assert number > 15
+    assert [each.total for each in two] == [each.recorded for each in two]
+
+
+@pytest.mark.parametrize("fault", ["die before", "die after"])
+@pytest.mark.parametrize("later", [timedelta(minutes=5), timedelta(hours=23), timedelta(days=3)])
+def test_killed_during_the_call(
+    metered, engine, publish, factories, travel, fault: str, later: timedelta
+) -> None:
+    metered.call(10)
+    engine.faults = [fault]
+    run_id = publishing.start(factories.tenant(), "test").run_id
+    with pytest.raises(Killed):
+        publishing.run(engine_for(engine), run_id)
+    db.session.remove()
+    travel.shift(later)
+    metered.call(1)
+    publish()
+
+    assert metered.total == 11
+    assert {batch.state for batch in metered.batches} == {"ACKNOWLEDGED"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(HISTORIES))
+def test_random_histories_bill_every_call_once(
+    make_metered, engine, factories, travel, seed: int
+) -> None:
+    chance = random.Random(seed)
+    tenant_id = factories.tenant().tenant_id
+    some = [make_metered() for _ in range(3)]
+    for _ in range(12):
+        for each in some:
+            each.call(chance.randrange(4))
+        engine.faults = chance.choices(
+            ["", "down", "lost", "refuse", "deny", "die before", "die after"],
+            [10, 2, 2, 1, 1, 1, 1],
+            k=4,
+        )
+        _attempt(engine, tenant_id, chance)
+        travel.shift(chance.choice([timedelta(minutes=3), timedelta(hours=1), timedelta(days=1)]))
+    engine.faults = []
+    for _ in range(3):
+        _reopen()
+        _attempt(engine, tenant_id, None)
+        travel.shift(timedelta(hours=1))
+
+    assert [each.total for each in some] == [each.recorded for each in some]
+    assert db.session.query(UsageBatch).filter(UsageBatch.state != "ACKNOWLEDGED").count() == 0
+    _is_conserved()
+
+
+def _attempt(engine: MeterEngine, tenant_id: int, chance: random.Random | None) -> None:
+    db.session.rollback()
+    try:
+        if chance is not None and chance.random() < 0.3:
+            _run_killed(engine, tenant_id, chance.randrange(1, 25))
+            return
+        run_id = publishing.start(db.session.get_one(Tenant, tenant_id), "test").run_id
+        publishing.run(engine_for(engine), run_id)
+    except (Killed, Conflict):
+        db.session.remove()
+
+
+def _reopen() -> None:
+    db.session.rollback()
+    for batch in db.session.query(UsageBatch).filter_by(state="REFUSED"):
+        batches.reopen(batch)
+    db.session.commit()
+
+
+def _is_conserved() -> None:
+    """Every batch holds exactly the calls that it claimed."""
+    db.session.rollback()
+    for batch in db.session.query(UsageBatch):
+        claimed = db.session.query(UsageEvent).filter_by(batch_id=batch.batch_id).count()
+        assert batch.quantity == claimed
+
+
+# --- at the same time -----------------------------------------------------------------------
+
+
+def _together(app: Flask, work: Callable[[int], None], count: int) -> list[BaseException]:
+    """Run ``work`` in threads that begin at the same moment; return what they raised."""
+    begin, failed = threading.Barrier(count), []
+
+    def one(number: int) -> None:
+        with app.app_context():
+            begin.wait()
+            try:
+                work(number)
+            except BaseException as error:
+                failed.append(error)
+            finally:
+                db.session.remove()
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failed
+
+
+@pytest.mark.all_databases
+def test_of_many_that_press_the_button_one_wins(
+    app: Flask, metered: Metered, engine, factories
+) -> None:
+    metered.call(20)
+    tenant_id = factories.tenant().tenant_id
+    db.session.rollback()
+
+    def press(_number: int) -> None:
+        run_id = publishing.start(db.session.get_one(Tenant, tenant_id), "test").run_id
+        publishing.run(engine_for(engine), run_id)
+
+    failed = _together(app, press, 6)
+    assert all(isinstance(error, Conflict) for error in failed), failed
+    assert metered.total == 20
+    assert db.session.query(PublishRun).count() == 6 - len(failed)
+
+
+@pytest.mark.all_databases
+def test_publishers_that_ignore_the_lease_still_bill_once(
+    app: Flask, metered: Metered, engine
+) -> None:
+    metered.call(20)
+    db.session.rollback()
+    failed = _together(app, lambda _n: publishing.flush(engine, metered.id), 4)
+
+    assert failed == []
+    assert metered.total == 20
+    assert sum(batch.quantity for batch in metered.batches) == 20
+
+
+@pytest.mark.all_databases
+def test_calls_that_arrive_while_batches_are_frozen_are_in_exactly_one(
+    app: Flask, metered: Metered, engine
+) -> None:
+    db.session.rollback()
+
+    def work(number: int) -> None:
+        for _ in range(5):
+            if number % 2:
+                metered.call(3)
+            else:
+                publishing.flush(engine, metered.id)
+
+    failed = _together(app, work, 4)
+    publishing.flush(engine, metered.id)
+    assert failed == []
+    assert metered.recorded == 30
+    assert metered.total == 30
+    _is_conserved()
+
+
+@pytest.mark.all_databases
+def test_a_quota_is_shared_by_all_who_count(app: Flask, metered: Metered) -> None:
+    plan = PlanLimits(
+        quota_type="REQUESTCOUNTLIMIT",
+        quota=25,
+        quota_unit=None,
+        unit_time=1,
+        time_unit="min",
+        rate_limit_count=100,
+        rate_limit_time_unit="sec",
+        stop_on_quota_reach=True,
+    )
+    limits = quotas.limits_at(plan, NOW)
+    passed: list[int] = []
+    db.session.rollback()
+
+    def call(_number: int) -> None:
+        for _ in range(8):
+            with db.engine.connect().execution_options(portal_writes=True) as connection:
+                states = quotas.admit(connection, metered.id, limits)
+                if not states[-1].refused:
+                    connection.commit()
+                    passed.append(states[-1].used)
+
+    failed = _together(app, call, 6)
+    assert failed == []
+    assert sorted(passed) == list(range(1, 26))
+    used = {row.kind: row.used for row in db.session.query(QuotaUse)}
+    assert used == {"burst": 25, "quota": 25}

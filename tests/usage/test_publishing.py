@@ -1,0 +1,411 @@
+"""From recorded calls to the provider's meter: once, in the right period, one by one."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from portal.errors import Conflict, EngineUnavailable
+from portal.extensions import db
+from portal.flows import publishing
+from portal.models import BatchState, KeyType, PublishRun, Tenant, UsagePublisher
+from portal.services import batches
+from portal.services import publishing as runs
+from portal.web.unit_of_work import unit_of_work
+from tests.usage.conftest import MONTH, NOW, engine_for
+
+
+def test_calls_reach_the_meter_once_with_a_receipt(metered, publish) -> None:
+    metered.call(25)
+    run = publish()
+
+    assert metered.total == 25
+    (batch,) = metered.batches
+    assert batch.identifier == f"{metered.uuid}:1"
+    assert (batch.state, batch.receipt, batch.quantity) == ("ACKNOWLEDGED", "req_1", 25)
+    assert (run.status, run.batches, run.calls, run.failures) == ("SUCCESSFUL", 1, 25, 0)
+
+    again = publish()
+    assert metered.total == 25
+    assert (again.status, again.batches, again.calls) == ("SUCCESSFUL", 0, 0)
+
+
+def test_only_counted_calls_are_published(metered, publish) -> None:
+    metered.call(3)
+    metered.call(2, key_type=KeyType.SANDBOX)
+    metered.call(4, status=500)
+    publish()
+
+    assert metered.total == 3
+
+
+def test_a_fixed_plan_publishes_nothing(app, factories, engine, publish) -> None:
+    policy = factories.fixed_policy()
+    api = factories.api(None, policy)
+    factories.offer(api, policy, engine, "acct_publisher1")
+    factories.subscription(api=api, policy=policy, billing="PAID")
+    run = publish()
+
+    assert (run.status, run.batches, engine.reports) == ("SUCCESSFUL", 0, 0)
+
+
+def test_one_that_is_refused_holds_up_no_other_and_nothing_is_sent_twice(
+    make_metered, engine, publish
+) -> None:
+    first, second, third = make_metered(), make_metered(), make_metered()
+    for each in (first, second, third):
+        each.call(10)
+    engine.faults = ["", "refuse", ""]
+    run = publish()
+
+    assert (run.status, run.batches, run.failures) == ("UNSUCCESSFUL", 2, 1)
+    assert [each.total for each in (first, second, third)] == [10, 0, 10]
+    assert second.batches[0].state == BatchState.REFUSED
+    assert "Not like this" in second.batches[0].error
+
+    for each in (first, second, third):
+        each.call(5)
+    run = publish()
+    assert [each.total for each in (first, second, third)] == [15, 5, 15]
+
+    with unit_of_work():
+        assert batches.reopen(second.batches[0])
+    publish()
+    assert second.total == 15
+
+
+def test_an_answer_that_is_lost_is_asked_for_with_the_same_batch(metered, engine, publish) -> None:
+    metered.call(10)
+    engine.faults = ["lost"]
+    run = publish()
+    assert (run.status, metered.batches[0].state) == ("UNSUCCESSFUL", BatchState.SENDING)
+
+    metered.call(7)
+    run = publish()
+    assert metered.total == 17
+    assert [batch.quantity for batch in metered.batches] == [10, 7]
+    assert [batch.attempts for batch in metered.batches] == [2, 1]
+    assert run.status == "SUCCESSFUL"
+
+
+@pytest.mark.parametrize(("fault", "sent_again"), [("lost", 0), ("down", 1)])
+def test_after_23_hours_the_engine_is_asked_and_nothing_is_sent_blindly(
+    metered, engine, publish, travel, fault: str, sent_again: int
+) -> None:
+    metered.call(10)
+    engine.faults = [fault]
+    publish()
+    travel.shift(timedelta(hours=25))
+    before = engine.reports
+    run = publish()
+
+    assert engine.reports - before == sent_again
+    assert metered.total == 10
+    assert metered.batches[0].state == BatchState.ACKNOWLEDGED
+    assert run.status == "SUCCESSFUL"
+
+
+def test_a_total_that_fits_nothing_is_left_for_a_person(metered, engine, publish, travel) -> None:
+    metered.call(10)
+    engine.faults = ["lost"]
+    publish()
+    engine.ledger.append((NOW, metered.account, metered.reports[0]))
+    travel.shift(timedelta(hours=25))
+    run = publish()
+
+    (batch,) = metered.batches
+    assert batch.state == BatchState.UNKNOWN
+    assert "counted 20 calls" in batch.error
+    assert run.status == "UNSUCCESSFUL"
+
+
+def test_two_unknown_batches_of_one_minute_are_settled_together(
+    metered, engine, publish, travel
+) -> None:
+    for quantity in (3, 4):
+        metered.call(quantity)
+        engine.faults = ["lost"] * 2
+        publish()
+    travel.shift(timedelta(hours=25))
+    publish()
+
+    assert metered.total == 7
+    assert [batch.state for batch in metered.batches] == ["ACKNOWLEDGED"] * 2
+
+
+def test_a_refusal_after_a_lost_answer_does_not_make_it_certain(
+    metered, engine, publish, travel
+) -> None:
+    metered.call(10)
+    engine.faults = ["lost", "deny"]
+    publish()
+    publish()
+    assert metered.batches[0].state == BatchState.REFUSED
+    travel.shift(timedelta(days=2))
+    publish()
+
+    assert metered.total == 10
+    assert metered.batches[0].state == BatchState.ACKNOWLEDGED
+
+
+def test_an_account_that_denies_access_is_asked_once_and_others_go_on(
+    make_metered, engine, publish
+) -> None:
+    lost = [make_metered(account="acct_gone") for _ in range(3)]
+    kept = make_metered()
+    for each in (*lost, kept):
+        each.call(2)
+    engine.provider.disconnect("acct_gone")
+    run = publish()
+
+    assert (run.status, run.batches, run.failures) == ("UNSUCCESSFUL", 1, 3)
+    assert engine.reports == 2
+    assert kept.total == 2
+
+    engine.provider.disconnected.clear()
+    run = publish()
+    assert (run.status, run.batches) == ("SUCCESSFUL", 3)
+    assert [each.total for each in lost] == [2, 2, 2]
+
+
+def test_an_engine_that_is_down_ends_the_run_early(make_metered, engine, publish) -> None:
+    all_of_them = [make_metered() for _ in range(6)]
+    for each in all_of_them:
+        each.call()
+    engine.faults = ["down"] * 6
+    run = publish()
+
+    assert engine.reports == 3
+    assert run.status == "FAILED"
+    assert "does not answer" in (run.error or "")
+
+    engine.faults = []
+    assert publish().status == "SUCCESSFUL"
+    assert [each.total for each in all_of_them] == [1] * 6
+
+
+def test_a_batch_never_straddles_a_billing_period(metered, publish, travel) -> None:
+    start, end = MONTH
+    metered.call(2, at=start - timedelta(microseconds=1))
+    metered.call(3, at=start)
+    metered.call(4, at=start - timedelta(days=31))
+    travel.move_to(end + timedelta(hours=1))
+    metered.call(5, at=end - timedelta(microseconds=1))
+    metered.call(6, at=end)
+    publish()
+
+    found = {(report.timestamp, report.quantity) for report in metered.reports}
+    assert found == {
+        (start - timedelta(microseconds=1), 2),
+        (end - timedelta(microseconds=1), 8),
+        (end, 6),
+    }
+    # 4 calls are older than the provider takes; they are parked where an administrator sees them.
+    assert [batch.quantity for batch in metered.batches if batch.state == "REFUSED"] == [4]
+
+
+def test_a_late_call_joins_a_later_batch_with_its_own_time(metered, publish, travel) -> None:
+    metered.call(2)
+    publish()
+    travel.move_to(MONTH[1] + timedelta(minutes=59))
+    late = MONTH[1] - timedelta(minutes=1)
+    metered.call(1, at=late)
+    publish()
+
+    assert [report.timestamp for report in metered.reports] == [NOW, late]
+
+
+def test_without_a_known_period_all_calls_are_one_batch(make_metered, publish) -> None:
+    metered = make_metered(period=None)
+    metered.call(1, at=NOW - timedelta(days=20))
+    metered.call(1)
+    publish()
+
+    assert [report.quantity for report in metered.reports] == [2]
+
+
+def test_usage_of_a_subscription_that_ended_is_still_billed(metered, publish) -> None:
+    from portal.models import Subscription
+    from portal.services import subscriptions
+    from portal.services.subscriptions import Cause, Move
+
+    metered.call(4)
+    with unit_of_work():
+        row = db.session.get_one(Subscription, metered.id)
+        subscriptions.make(row, Move.END, Cause(because="test", actor="test"))
+    publish()
+
+    assert metered.total == 4
+
+
+def test_flush_sends_one_subscription_now(make_metered, engine) -> None:
+    mine, other = make_metered(), make_metered()
+    mine.call(3)
+    other.call(3)
+    publishing.flush(engine, mine.id)
+    publishing.flush(engine, mine.id)
+
+    assert (mine.total, other.total) == (3, 0)
+
+
+def test_flush_says_when_it_is_not_certain(metered, engine) -> None:
+    metered.call(3)
+    engine.faults = ["lost"]
+    with pytest.raises(EngineUnavailable):
+        publishing.flush(engine, metered.id)
+    publishing.flush(engine, metered.id)
+
+    assert metered.total == 3
+
+
+def test_flush_during_a_run_sends_nothing_twice(metered, engine, factories) -> None:
+    metered.call(3)
+    run_id = publishing.start(factories.tenant(), "test").run_id
+    publishing.flush(engine, metered.id)
+    metered.call(2)
+    publishing.run(engine_for(engine), run_id)
+
+    assert metered.total == 5
+
+
+# --- one at a time --------------------------------------------------------------------------
+
+
+def test_a_second_start_is_refused_in_the_seeds_words(app, factories) -> None:
+    publishing.start(factories.tenant(), "one")
+
+    with pytest.raises(Conflict, match=r"^A job is already running$"):
+        publishing.start(factories.tenant(), "two")
+
+
+def test_each_tenant_has_a_job_of_its_own(app, factories) -> None:
+    publishing.start(factories.tenant(), "one")
+    publishing.start(factories.tenant("other.example"), "one")
+
+    assert db.session.query(PublishRun).count() == 2
+
+
+def test_a_run_whose_worker_has_gone_is_taken_over(metered, engine, factories, travel) -> None:
+    metered.call(3)
+    first = publishing.start(factories.tenant(), "one").run_id
+    travel.shift(runs.LEASE)
+    second = publishing.start(factories.tenant(), "two").run_id
+
+    assert db.session.get_one(PublishRun, first).status == "FAILED"
+    assert not publishing.run(engine_for(engine), first)
+    assert metered.total == 0
+    assert publishing.run(engine_for(engine), second)
+    assert metered.total == 3
+
+
+def test_a_worker_that_slept_through_its_lease_stops(
+    make_metered, engine, factories, travel
+) -> None:
+    one, two = make_metered(), make_metered()
+    one.call()
+    two.call()
+    run_id = publishing.start(factories.tenant(), "one").run_id
+    taken: list[int] = []
+
+    def oversleep(done: int, _total: int) -> None:
+        if done == 1:
+            travel.shift(runs.LEASE + timedelta(seconds=1))
+            taken.append(publishing.start(factories.tenant(), "two").run_id)
+
+    assert not publishing.run(engine_for(engine), run_id, oversleep)
+    assert engine.reports == 1
+    assert publishing.run(engine_for(engine), taken[0])
+    assert (one.total, two.total) == (1, 1)
+
+
+def test_the_same_run_delivered_twice_runs_once(metered, engine, factories) -> None:
+    metered.call(3)
+    run_id = publishing.start(factories.tenant(), "one").run_id
+
+    assert publishing.run(engine_for(engine), run_id)
+    assert not publishing.run(engine_for(engine), run_id)
+    assert metered.total == 3
+
+
+# --- what is reported -----------------------------------------------------------------------
+
+
+def test_the_status_speaks_wso2s_words(metered, publish, factories, engine) -> None:
+    tenant = factories.tenant()
+    assert runs.status(tenant)["state"] == "NOT_STARTED"
+
+    metered.call(3)
+    publish()
+    millis = str(int(NOW.timestamp() * 1000))
+    found = runs.status(tenant)
+    assert {name: found[name] for name in ("state", "status", "startedTime")} == {
+        "state": "COMPLETED",
+        "status": "SUCCESSFUL",
+        "startedTime": millis,
+    }
+    assert found["lastPublsihedTime"] == found["lastPublishedTime"] == millis
+    assert (found["runs"][0]["calls"], found["runs"][0]["batches"]) == (3, 1)
+
+
+def test_the_time_of_the_last_publish_moves_only_with_success(
+    metered, publish, factories, engine, travel
+) -> None:
+    publish()
+    travel.shift(timedelta(hours=1))
+    metered.call()
+    engine.faults = ["refuse"]
+    publish()
+
+    found = runs.status(factories.tenant())
+    assert found["status"] == "UNSUCCESSFUL"
+    assert found["lastPublsihedTime"] == str(int(NOW.timestamp() * 1000))
+    assert found["startedTime"] == str(int((NOW + timedelta(hours=1)).timestamp() * 1000))
+
+
+def test_a_crashed_run_is_not_shown_as_running(app, factories, travel) -> None:
+    publishing.start(factories.tenant(), "one")
+    assert runs.status(factories.tenant())["state"] == "RUNNING"
+    travel.shift(runs.LEASE)
+
+    found = runs.status(factories.tenant())
+    assert (found["state"], found["status"]) == ("COMPLETED", "FAILED")
+
+
+def test_without_a_key_the_run_says_where_to_enter_it(app, factories) -> None:
+    tenant = factories.tenant()
+    with unit_of_work():
+        db.session.get_one(Tenant, tenant.tenant_id).platform_key = None
+    run = publishing.request(tenant, "admin")
+
+    assert run.status == "FAILED"
+    assert "Advanced configuration" in (run.error or "")
+
+
+def test_a_request_is_worked_through_in_the_background(metered, factories) -> None:
+    metered.call(3)
+    run = publishing.request(factories.tenant(), "admin")
+
+    assert metered.total == 3
+    assert (run.started_by, run.status) == ("admin", "SUCCESSFUL")
+    held = db.session.get_one(UsagePublisher, "carbon.super")
+    assert (held.state, held.lease_until) == ("COMPLETED", None)
+
+
+def test_tenants_publish_only_their_own(make_metered, publish, factories) -> None:
+    other = factories.tenant("other.example")
+    mine, theirs = make_metered(), make_metered(tenant=other)
+    mine.call(1)
+    theirs.call(2)
+    publish()
+    assert (mine.total, theirs.total) == (1, 0)
+
+    publish(other)
+    assert theirs.total == 2
+
+
+def test_the_time_stamp_is_the_last_calls_and_not_now(metered, publish, travel) -> None:
+    metered.call(1, at=datetime(2026, 5, 20, 8, 0, tzinfo=UTC))
+    metered.call(1, at=datetime(2026, 5, 20, 9, 0, tzinfo=UTC))
+    publish()
+
+    assert metered.reports[0].timestamp == datetime(2026, 5, 20, 9, 0, tzinfo=UTC)
+    assert metered.batches[0].first_at == datetime(2026, 5, 20, 8, 0, tzinfo=UTC)
