@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS accounts (
 
 CREATE TABLE IF NOT EXISTS objects (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  id TEXT NOT NULL UNIQUE,
+  id TEXT NOT NULL,
   account TEXT NOT NULL,
   kind TEXT NOT NULL,
   customer TEXT,
@@ -24,7 +24,9 @@ CREATE TABLE IF NOT EXISTS objects (
   clock TEXT,
   due_at INTEGER,
   created INTEGER NOT NULL,
-  body TEXT NOT NULL
+  body TEXT NOT NULL,
+  -- A product's id may be chosen, so that two accounts can have the same one.
+  UNIQUE (id, account)
 );
 CREATE INDEX IF NOT EXISTS objects_list ON objects (account, kind, seq);
 CREATE INDEX IF NOT EXISTS objects_customer ON objects (customer, kind) WHERE customer IS NOT NULL;

@@ -104,14 +104,16 @@ class Db:
         """Store the changes of an object and return it."""
         self.execute(
             "UPDATE objects SET customer = ?, subscription = ?, parent = ?, status = ?,"
-            " lookup = ?, clock = ?, due_at = ?, body = ? WHERE id = ?",
-            *_columns(record), record["id"],
+            " lookup = ?, clock = ?, due_at = ?, body = ? WHERE id = ? AND account = ?",
+            *_columns(record), record["id"], record["_account"],
         )  # fmt: skip
         return record
 
     def delete(self, record: Record) -> None:
         """Remove an object."""
-        self.execute("DELETE FROM objects WHERE id = ?", record["id"])
+        self.execute(
+            "DELETE FROM objects WHERE id = ? AND account = ?", record["id"], record["_account"]
+        )
 
     def select(self, kind: str, account: str, *filters: Filter) -> list[Record]:
         """Return all objects of `kind` on `account` that pass `filters`, oldest first."""

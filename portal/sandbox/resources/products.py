@@ -12,11 +12,14 @@ _WRITABLE = ("name", "description", "statement_descriptor", "unit_label", "activ
 _PARAMS = "name description statement_descriptor unit_label active shippable metadata"
 
 
-@operation("PostProducts", _PARAMS)
+@operation("PostProducts", "id " + _PARAMS)
 def create(call: Call) -> Json:
-    """Create a product."""
-    product = {
-        "id": ids.new("product"),
+    """Create a product; its `id` may be chosen, once in each account."""
+    wanted = call.params.get("id")
+    if wanted and call.db.get("product", call.account, wanted):
+        raise invalid("Product already exists.", "id", "resource_already_exists")
+    product: Json = {
+        "id": wanted or ids.new("product"),
         "object": "product",
         "_account": call.account,
         "active": True,
