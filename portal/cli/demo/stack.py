@@ -1,0 +1,189 @@
+"""A whole demo: its settings, its database, its servers and its example data."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from portal.cli.demo import database, keeping
+from portal.cli.demo.keeping import Kept
+from portal.cli.demo.options import LOOPBACK, Options, origin
+from portal.cli.demo.sandbox import SandboxControl, SandboxRefused
+from portal.cli.processes import (
+    Servers,
+    StartError,
+    backend_server,
+    free_ports,
+    portal_server,
+    require_port,
+    sandbox_server,
+)
+from portal.config import Settings
+
+LOGS = "logs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """A demo whose servers answer."""
+
+    options: Options
+    kept: Kept
+    settings: Settings
+    control: SandboxControl
+    servers: Servers
+    backend: str
+    """The back end's origin."""
+    webhook_secret: str
+    """Of the super tenant."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it keeps its files."""
+        return self.options.folder
+
+
+@contextmanager
+def running(options: Options, *, reset: bool = False) -> Iterator[Demo]:
+    """Run a demo as long as the ``with`` block; yields once everything answers.
+
+    :raise StartError: with one sentence, if a port is taken, the folder can't be written, the
+        database is somebody else's, or a server ends by itself
+    """
+    require_port(options.host, options.port, "--port")
+    require_port(options.host, options.sandbox_port, "--sandbox-port")
+    keeping.prepare(options.folder)
+    with keeping.locked(options.folder):
+        if reset:
+            empty(options)
+        kept = claim(options)
+        with Servers(options.folder / LOGS) as servers:
+            yield _start(options, kept, servers)
+
+
+def claim(options: Options) -> Kept:
+    """Return what the folder keeps, once it is sure that the database is the demo's own.
+
+    The claim is stored before the first table is made, so that a start that was interrupted can
+    go on, or be reset.
+
+    :raise StartError: if there are tables that no demo in this folder made
+    """
+    kept = keeping.load(options.folder)
+    if not kept.owns_database:
+        url = settings_of(options, kept, backend="").database_url
+        database.require_empty(
+            url, "name an empty database, or the folder of its demo with --data."
+        )
+        kept.owns_database = True
+    _choose_backend_port(kept)
+    keeping.save(options.folder, kept)
+    return kept
+
+
+def empty(options: Options) -> None:
+    """Empty what a demo made in this folder and in its database, and nothing else."""
+    kept = keeping.load(options.folder)
+    if kept.owns_database:
+        database.drop(settings_of(options, kept, backend="").database_url)
+    keeping.remove(options.folder)
+
+
+def settings_of(options: Options, kept: Kept, backend: str) -> Settings:
+    """Return the portal's settings in this demo, whatever the environment says of them."""
+    allowed = os.environ.get("BACKEND_ALLOWLIST", "")
+    return Settings(
+        secret_key=SecretStr(kept.secret_key),
+        encryption_keys=(SecretStr(kept.encryption_key),),
+        database_url=options.database_url or f"sqlite:///{options.folder / 'portal.sqlite3'}",
+        queue_url=os.environ.get("QUEUE_URL") or str(options.folder / "queue.sqlite3"),
+        portal_base_url=options.portal,
+        stripe_api_base=options.sandbox_inside,
+        sandbox_base_url=options.sandbox,
+        billing_engine="stripe",
+        https_proxy=None,
+        backend_allowlist=tuple(item for item in (backend, *allowed.split(",")) if item.strip()),
+        PORTAL_INSTANCE=options.folder,
+        PORTAL_TESTING=False,
+    )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the same settings as environment variables, for the portal's processes."""
+    return {
+        "SECRET_KEY": settings.secret_key.get_secret_value(),
+        "ENCRYPTION_KEYS": ",".join(key.get_secret_value() for key in settings.encryption_keys),
+        "DATABASE_URL": settings.database_url,
+        "QUEUE_URL": settings.queue_url,
+        "PORTAL_BASE_URL": settings.portal_base_url,
+        "STRIPE_API_BASE": settings.stripe_api_base,
+        "SANDBOX_BASE_URL": settings.sandbox_base_url,
+        "BILLING_ENGINE": settings.billing_engine,
+        "BACKEND_ALLOWLIST": ",".join(settings.backend_allowlist),
+        "PORTAL_INSTANCE": str(settings.instance),
+        "PORTAL_TESTING": "0",
+        "HTTPS_PROXY": "",
+        "https_proxy": "",
+        "NO_PROXY": without_proxy(),
+        "no_proxy": without_proxy(),
+    }
+
+
+def without_proxy() -> str:
+    """Return NO_PROXY with this machine added: no proxy can reach the demo's own servers."""
+    known = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    return ",".join(filter(None, [known, LOOPBACK, "localhost", "::1"]))
+
+
+def _start(options: Options, kept: Kept, servers: Servers) -> Demo:
+    from portal.cli.demo.preparing import prepare_database, prepare_examples
+
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = without_proxy()
+    backend = origin(LOOPBACK, kept.backend_ports[-1])
+    settings = settings_of(options, kept, backend)
+    control = SandboxControl(options.sandbox_inside, kept.admin_token)
+    sandbox = servers.start(
+        sandbox_server(options.host, options.sandbox_port, _sandbox(options, kept))
+    )
+    answering = servers.start(backend_server(LOOPBACK, kept.backend_ports[-1]))
+    app = prepare_database(settings)
+    env = environment(settings)
+    portal = servers.start(portal_server(options.host, options.port, env))
+    servers.wait_until_answers(sandbox, f"{options.sandbox_inside}/healthz")
+    try:
+        secret = prepare_examples(app, kept, control, options.portal_inside, options.folder)
+    except SandboxRefused as error:
+        raise StartError(f"The example data can't be made: {error}") from error
+    servers.wait_until_answers(answering, f"{backend}/healthz")
+    servers.wait_until_answers(portal, f"{options.portal_inside}/readyz")
+    return Demo(
+        options=options,
+        kept=kept,
+        settings=settings,
+        control=control,
+        servers=servers,
+        backend=backend,
+        webhook_secret=secret,
+    )
+
+
+def _sandbox(options: Options, kept: Kept) -> dict[str, str]:
+    return {
+        "SANDBOX_DATABASE": str(options.folder / "sandbox.sqlite3"),
+        "SANDBOX_BASE_URL": options.sandbox,
+        "SANDBOX_ADMIN_TOKEN": kept.admin_token,
+    }
+
+
+def _choose_backend_port(kept: Kept) -> None:
+    """Take the port of the last time if it is free, so that addresses stay as they were."""
+    if kept.backend_ports:
+        try:
+            require_port(LOOPBACK, kept.backend_ports[-1], "--data")
+            return
+        except StartError:
+            pass
+    kept.backend_ports.append(free_ports(1)[0])
