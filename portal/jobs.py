@@ -117,6 +117,9 @@ class _Consumer(Consumer):
         pass
 
 
+_embedded: list[Consumer] = []
+
+
 def start_embedded(app: Flask) -> None:
     """Work in the background of this process, unless another one of this machine does.
 
@@ -124,9 +127,11 @@ def start_embedded(app: Flask) -> None:
     """
     if queue.queue_of(app).huey.immediate:
         return
-    threading.Thread(
+    thread = threading.Thread(
         target=_work_when_alone, args=(app,), name="portal-worker", daemon=True
-    ).start()
+    )
+    thread.start()
+    atexit.register(stop_embedded)
 
 
 def _work_when_alone(app: Flask) -> None:
@@ -134,8 +139,14 @@ def _work_when_alone(app: Flask) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         log.info("worker_started", embedded=True)
         consumer = _consumer(app, _Consumer, WORKERS)
-        atexit.register(consumer.stop, graceful=True)
+        _embedded.append(consumer)
         consumer.run()
+
+
+def stop_embedded() -> None:
+    """Let this process's background work finish what it is doing, for ten seconds at most."""
+    while _embedded:
+        _embedded.pop().stop(graceful=True)
 
 
 def work(app: Flask, workers: int) -> None:

@@ -1,0 +1,119 @@
+"""What the background does, and the commands that do the same in the foreground."""
+
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+
+from portal import jobs
+from portal.cli.usage import usage
+from portal.cli.worker import worker
+from portal.extensions import db
+from portal.flows import publishing
+from portal.models import PublishRun
+from portal.services import publishing as runs
+
+
+def test_a_lost_run_is_resumed_by_the_sweep(metered, engine, factories, travel) -> None:
+    metered.call(3)
+    run_id = publishing.start(factories.tenant(), "admin").run_id
+    jobs.sweep()
+    assert metered.total == 0
+
+    travel.shift(runs.LEASE)
+    jobs.sweep()
+    assert metered.total == 3
+    run = db.session.get_one(PublishRun, run_id, populate_existing=True)
+    assert (run.status, run.calls) == ("SUCCESSFUL", 3)
+
+
+def test_the_schedule_publishes_where_there_is_something(make_metered, factories, travel) -> None:
+    other = factories.tenant("other.example")
+    factories.tenant("idle.example")
+    mine, theirs = make_metered(), make_metered(tenant=other)
+    mine.call(1)
+    theirs.call(2)
+    jobs.publish_all()
+    travel.shift(timedelta(hours=1))
+    jobs.publish_all()
+
+    assert (mine.total, theirs.total) == (1, 2)
+    assert [run.started_by for run in db.session.query(PublishRun)] == ["schedule", "schedule"]
+
+
+def test_the_schedule_leaves_a_running_job_alone(metered, factories) -> None:
+    metered.call(1)
+    publishing.start(factories.tenant(), "admin")
+    jobs.publish_all()
+
+    assert metered.total == 0
+
+
+def test_one_piece_of_the_sweep_that_fails_holds_up_no_other(
+    metered, engine, factories, travel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_engine_for: object) -> int:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(jobs.payments, "sweep", fail)
+    metered.call(3)
+    publishing.start(factories.tenant(), "admin")
+    travel.shift(runs.LEASE)
+    jobs.sweep()
+
+    assert metered.total == 3
+
+
+def test_a_queue_that_cannot_be_reached_only_delays(app, metered, factories, travel) -> None:
+    class Broken:
+        def send(self, *_arguments: object) -> None:
+            raise OSError("unreachable")
+
+    metered.call(3)
+    app.extensions["portal_queue"] = Broken()
+    run = publishing.request(factories.tenant(), "admin")
+    assert run.status == "INPROGRESS"
+    travel.shift(runs.LEASE)
+    jobs.sweep()
+    assert metered.total == 3
+
+
+# --- commands -------------------------------------------------------------------------------
+
+
+def test_usage_publish_and_status_by_command(app: Flask, metered, engine, factories) -> None:
+    factories.tenant("other.example")
+    metered.call(3)
+    runner = app.test_cli_runner()
+    before = runner.invoke(usage, ["status"])
+    done = runner.invoke(usage, ["publish"])
+    after = runner.invoke(usage, ["status", "--tenant", "carbon.super"])
+
+    assert "carbon.super: Nothing was ever published." in before.output
+    assert done.exit_code == 0, done.output
+    assert "SUCCESSFUL" in done.output
+    assert "3 calls in 1 batches" in after.output
+    assert metered.total == 3
+    found = runner.invoke(usage, ["status", "--tenant", "carbon.super", "--json"])
+    assert '"state": "COMPLETED"' in found.output
+    assert runner.invoke(usage, ["status", "--tenant", "nobody"]).exit_code == 1
+
+
+def test_usage_publish_fails_when_something_was_not_accepted(
+    app: Flask, metered, engine, factories
+) -> None:
+    metered.call(3)
+    engine.faults = ["refuse"]
+    runner = app.test_cli_runner()
+    assert runner.invoke(usage, ["publish"]).exit_code == 1
+
+    publishing.start(factories.tenant(), "admin")
+    busy = runner.invoke(usage, ["publish"])
+    assert busy.exit_code == 1
+    assert "A job is already running" in busy.output
+
+
+def test_a_worker_without_a_queue_says_so(app: Flask) -> None:
+    found = app.test_cli_runner().invoke(worker)
+    assert found.exit_code == 1
+    assert "nothing for a worker to do" in found.output
