@@ -156,6 +156,19 @@ def test_a_product_with_prices_is_archived_and_not_deleted(world: World) -> None
         price(world, unit_amount=1, product=made.product)
 
 
+def test_a_products_id_may_be_chosen_once_in_each_account(world: World) -> None:
+    create: Any = {"id": "apim-weather-gold", "name": "Weather"}
+    assert world.api.v1.products.create(create).id == "apim-weather-gold"
+    assert world.platform_api.v1.products.create(create).id == "apim-weather-gold"
+    customer = world.api.v1.customers.create({"email": "dev@example.com"})
+    for taken in ("apim-weather-gold", customer.id, "a/b"):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            world.api.v1.products.create({"id": taken, "name": "Again"})
+        assert refused.value.param == "id"
+    world.api.v1.products.update("apim-weather-gold", {"active": False})
+    assert world.platform_api.v1.products.retrieve("apim-weather-gold").active is True
+
+
 def test_an_event_name_stays_taken_and_an_inactive_meter_takes_nothing(world: World) -> None:
     create: Any = {
         "display_name": "Calls",

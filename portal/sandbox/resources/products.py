@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from portal.sandbox import events, ids
 from portal.sandbox.call import Call, Json, operation
 from portal.sandbox.errors import invalid
@@ -15,11 +17,8 @@ _PARAMS = "name description statement_descriptor unit_label active shippable met
 @operation("PostProducts", "id " + _PARAMS)
 def create(call: Call) -> Json:
     """Create a product; its `id` may be chosen, once in each account."""
-    wanted = call.params.get("id")
-    if wanted and call.db.get("product", call.account, wanted):
-        raise invalid("Product already exists.", "id", "resource_already_exists")
     product: Json = {
-        "id": wanted or ids.new("product"),
+        "id": _chosen(call) or ids.new("product"),
         "object": "product",
         "_account": call.account,
         "active": True,
@@ -32,6 +31,20 @@ def create(call: Call) -> Json:
     call.db.insert(product)
     events.emit(call.db, product, "product.created", now=call.now)
     return common.show(call, product)
+
+
+def _chosen(call: Call) -> str | None:
+    wanted: str | None = call.params.get("id")
+    if wanted is None:
+        return None
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", wanted):
+        raise invalid("Invalid id: it may hold letters, digits, - and _ only.", "id")
+    taken = call.db.execute(
+        "SELECT 1 FROM objects WHERE id = ? AND account = ?", wanted, call.account
+    ).fetchone()
+    if taken is not None:
+        raise invalid("Product already exists.", "id", "resource_already_exists")
+    return wanted
 
 
 @operation("GetProductsId")
