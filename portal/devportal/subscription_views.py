@@ -51,6 +51,7 @@ def subscriptions(uuid: UUID) -> str:
         page=page,
         situations=situations.of_all(page.items),
         ended=situations.of_all(ended.items),
+        ended_total=ended.total,
     )
 
 
@@ -80,6 +81,7 @@ def _shown(uuid: UUID) -> dict[str, object]:
         "subscription": found,
         "situation": situation,
         "history": situations.history(found),
+        "consumption": [] if found.can_pay else situations.consumption(found),
         "waits": waits,
         "next_look": looks + 1 if waits and looks < MOST_LOOKS else None,
     }

@@ -1,7 +1,7 @@
 """What a subscription costs: the next invoice as it would be drawn now, and the past ones."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from portal.billing.engine import BillingEngine
 from portal.errors import BillingEngineError, EngineObjectMissing, NotFound
 from portal.extensions import db
 from portal.models import Subscription
-from portal.services import invoices
+from portal.services import invoices, usage
 from portal.services.invoices import InvoiceView
 
 T = TypeVar("T")
@@ -27,6 +27,8 @@ class Statement:
     """A sentence for the reader, if the engine did not answer in full; nothing is guessed."""
     reason: str = ""
     """Why there is no upcoming invoice."""
+    waiting: int = 0
+    """Billable calls that the engine has not been told about: not in the estimate yet."""
 
     @property
     def owed(self) -> list[InvoiceView]:
@@ -46,6 +48,8 @@ def current(engine: BillingEngine, subscription: Subscription) -> Statement:
         raise NotFound("This plan is free, so it has no invoices.")
     account, engine_id = subscription.connected_account, subscription.engine_subscription_id
     ended = subscription.ended_at is not None
+    metered = subscription.policy_version.is_dynamic and not ended
+    waiting = usage.current_period(subscription).waiting if metered else 0
     db.session.rollback()
     if account is None or engine_id is None:
         return Statement(
@@ -54,7 +58,7 @@ def current(engine: BillingEngine, subscription: Subscription) -> Statement:
             past=(),
             reason="Nothing has been paid yet. The first invoice is drawn with the first payment.",
         )
-    return _ask(engine, account, engine_id, ended=ended)
+    return replace(_ask(engine, account, engine_id, ended=ended), waiting=waiting)
 
 
 def _ask(engine: BillingEngine, account: str, engine_id: str, *, ended: bool) -> Statement:

@@ -15,6 +15,8 @@ from portal.models import (
     Subscription,
     TimelineEntry,
 )
+from portal.money import Money, round_line
+from portal.services import usage
 from portal.services.decisions import Refusal, Standing, decide
 
 NEWEST = 50
@@ -110,6 +112,21 @@ def _newest_attempts(ids: Sequence[int]) -> Mapping[int, CheckoutAttempt]:
         .order_by(CheckoutAttempt.attempt_id)
     ).unique()
     return {row.am_subscription_id: row for row in rows}
+
+
+def consumption(subscription: Subscription) -> list[tuple[str, str]]:
+    """Say what a subscription has used in the running period, and what that costs so far."""
+    summary = usage.current_period(subscription)
+    version = subscription.policy_version
+    since = f"since {at(summary.start)}" if summary.start else "since the beginning"
+    rows = [("Calls counted", f"{summary.counted:,} {since}")]
+    if version.is_dynamic and version.currency:
+        cost = Money(round_line(summary.counted, version.unit_minor), version.currency.lower())
+        rows.append(("Cost of them", f"{cost}, before tax"))
+    if summary.waiting and version.is_dynamic:
+        rows.append(("Not sent yet", f"{summary.waiting:,}: the next Publish Usage takes them"))
+    rows += [("Not counted", f"{item.calls:,} {item.reason}") for item in summary.not_counted]
+    return rows
 
 
 def at(moment: datetime) -> str:

@@ -42,6 +42,7 @@ def test_a_wrong_name_is_refused_beside_its_field(market, name):
     assert db.session.scalar(sa.select(sa.func.count(Application.application_id))) == 0
 
 
+@pytest.mark.all_databases
 def test_a_name_is_used_once_but_is_free_again_after_deletion(market):
     market.factories.application("Fleet", owner=market.developer)
     browser = market.browser.get("/devportal/applications/new")
@@ -73,6 +74,7 @@ def test_creating_comes_back_to_where_it_was_needed_but_never_leaves_the_site(ma
     assert browser.location.startswith("/devportal/applications/")
 
 
+@pytest.mark.all_databases
 def test_renaming_keeps_keys(market):
     row = market.factories.application("Fleet", owner=market.developer)
     market.factories.application("Taken", owner=market.developer)
@@ -198,6 +200,7 @@ def test_an_application_with_a_paid_subscription_stays(market):
     assert row.deleted_at is None
 
 
+@pytest.mark.all_databases
 def test_deleting_ends_free_subscriptions_and_keys_and_keeps_the_history(market):
     row = market.factories.application("Fleet", owner=market.developer)
     free = market.factories.subscription(application=row)

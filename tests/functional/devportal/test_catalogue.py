@@ -63,6 +63,7 @@ def test_only_published_apis_stand_in_the_catalogue(market, status):
     assert "Hidden" not in market.browser.get("/devportal/").text
 
 
+@pytest.mark.all_databases
 def test_search_finds_words_in_any_order_and_treats_wildcards_as_text(market):
     plan = market.factories.policy()
     market.api("Currency", plan, description="exact exchange rates")
@@ -75,6 +76,7 @@ def test_search_finds_words_in_any_order_and_treats_wildcards_as_text(market):
     assert "No API matches “_urr_ncy”" in browser.get("/devportal/?q=_urr_ncy").text
 
 
+@pytest.mark.all_databases
 @pytest.mark.parametrize(
     "query",
     [

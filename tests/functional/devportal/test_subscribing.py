@@ -160,6 +160,7 @@ def test_trying_again_what_has_not_lapsed_is_refused(market, application):
     assert row_of(uuid).status == "UNBLOCKED"
 
 
+@pytest.mark.all_databases
 def test_a_second_subscription_to_the_same_api_is_refused_with_a_sentence(market, application):
     plan = market.factories.policy("Free")
     api = market.api("Currency", plan)

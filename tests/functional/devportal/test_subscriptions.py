@@ -3,10 +3,15 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from portal import clock
 from portal.billing.engine import UsageReport
-from portal.models import EnginePrice
+from portal.extensions import db
+from portal.flows import invoicing
+from portal.models import EnginePrice, KeyType
+from portal.models.types import new_uuid
+from portal.services import usage
 from portal.web.unit_of_work import unit_of_work
 from tests.functional.devportal.conftest import ACCOUNT, row_of
 
@@ -77,6 +82,7 @@ def test_what_ended_leaves_the_list_and_stays_as_history(market, application):
     assert row_of(again).status == "UNBLOCKED"
 
 
+@pytest.mark.all_databases
 def test_unsubscribing_cancels_at_the_engine(market, application):
     plan = market.factories.fixed_policy()
     uuid = market.bought(market.api("Currency", plan), plan, application)
@@ -160,10 +166,6 @@ def test_25_calls_at_a_quarter_of_a_cent_are_six_cents(market, application):
     plan = market.factories.dynamic_policy("0.0025", name="PayAsYouGo")
     uuid = market.bought(market.api("Currency", plan), plan, application)
     row = row_of(uuid)
-    from sqlalchemy import select
-
-    from portal.extensions import db
-
     price = db.session.scalars(select(EnginePrice)).one()
     contract = market.engine.provider.contracts[row.engine_subscription_id]
     market.engine.report_usage(
@@ -230,3 +232,47 @@ def test_an_attempt_that_is_over_promises_no_time(market, application):
     with unit_of_work():
         attempt.status, attempt.open_key = "EXPIRED", None
     assert "Can be paid until" not in market.browser.get(f"/devportal/subscriptions/{uuid}").text
+
+
+def calls(row, number, *, key_type="PRODUCTION", status=200) -> None:
+    for _ in range(number):
+        call = usage.Call(
+            event_id=new_uuid(),
+            tenant_id=row.tenant_id,
+            subscription_id=row.subscription_id,
+            key_type=KeyType(key_type),
+            method="GET",
+            resource="/rates",
+            status=status,
+            at=clock.now(),
+        )
+        with unit_of_work():
+            usage.record(db.session.connection(), call)
+
+
+@pytest.mark.all_databases
+def test_calls_are_shown_before_they_are_sent_and_what_they_cost(market, application):
+    plan = market.factories.dynamic_policy("0.0025")
+    uuid = market.bought(market.api("Currency", plan), plan, application)
+    calls(row_of(uuid), 25)
+    calls(row_of(uuid), 3, key_type="SANDBOX")
+    calls(row_of(uuid), 2, status=500)
+    text = market.browser.get(f"/devportal/subscriptions/{uuid}").text
+    assert "Calls counted 25 since" in text
+    assert "Cost of them 0.06 USD, before tax" in text
+    assert "Not sent yet 25: the next Publish Usage takes them" in text
+    assert "Not counted 3 made with a sandbox key" in text
+    assert "Not counted 2 answered with an error" in text
+    invoice = market.browser.get(f"/devportal/subscriptions/{uuid}/invoice").text
+    assert "25 calls are counted and not sent yet" in invoice
+
+
+def test_the_publisher_and_the_program_read_the_same_labels_and_amounts(market, application):
+    plan = market.factories.fixed_policy("1234.50")
+    uuid = market.bought(market.api("Currency", plan), plan, application)
+    view = invoicing.current(market.engine, row_of(uuid)).upcoming
+    assert list(view.properties) == LABELS
+    assert view.properties["Total"] == "1234.50"
+    assert view.properties["Currency"] == "usd"
+    assert view.properties["Tax"] is None
+    assert dict(view.rows)["Total"] == "1234.50 USD"
