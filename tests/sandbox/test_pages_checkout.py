@@ -307,3 +307,30 @@ def test_a_saved_card_keeps_no_number(world, visitor):
     with store.read() as db:
         rows = db.execute("SELECT count(*) FROM objects WHERE body LIKE ?", f"%{GOOD}%").fetchone()
     assert rows[0] == 0
+
+
+def test_files_are_kept_by_browsers_and_pages_are_not(world, visitor):
+    page = visitor.get(world.session(world.licensed()).url)
+    assert page.answer.headers["Cache-Control"] == "no-store"
+    style = visitor.get(page.soup.select_one("link[rel=stylesheet]")["href"])
+    assert "immutable" in style.answer.headers["Cache-Control"]
+
+
+def test_the_bare_address_says_what_this_is(visitor):
+    page = visitor.get("/")
+    assert "stands in for Stripe" in page.text
+    assert page.link("Control room") == "/_sandbox/"
+
+
+def test_an_address_without_a_page_is_answered_kindly(visitor):
+    page = visitor.get("/nowhere")
+    assert page.status == 404
+    assert "There is nothing here" in page.text
+    assert "default-src 'none'" in page.answer.headers["Content-Security-Policy"]
+    assert visitor.post("/i/acct_x/test_x/pdf", {}).status == 405
+
+
+def test_the_api_still_answers_in_its_own_words(world, visitor):
+    answer = visitor.get("/v1/nowhere", headers={"Authorization": f"Bearer {world.key}"}).answer
+    assert answer.status_code == 404
+    assert answer.get_json()["error"]["message"].startswith("Unrecognized request URL")

@@ -102,9 +102,10 @@ def invoice(sheet: Sheet) -> bytes:
         y -= _ROW
     if y < _BOTTOM + 18 * len(sheet.totals):
         page, y = _begin(pages, sheet)
+    y -= 6
     for label, amount in sheet.totals:
         last = label == sheet.totals[-1][0]
-        page.right(_RIGHT_EDGES[1], y, label, bold=last, grey=not last)
+        page.right(_RIGHT_EDGES[1], y, label, grey=not last)
         page.right(_RIGHT_EDGES[2], y, amount, bold=last)
         y -= 18
     for index, each in enumerate(pages, 1):

@@ -97,8 +97,9 @@ def secure(response: Response) -> Response:
     )
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
-    if request.endpoint != "hosted.static":
-        response.headers["Cache-Control"] = "no-store"
+    lasting = "public, max-age=31536000, immutable" if "v" in request.args else "max-age=3600"
+    is_file = request.endpoint == "hosted.static" and response.status_code < 400
+    response.headers["Cache-Control"] = lasting if is_file else "no-store"
     return response
 
 
@@ -188,10 +189,34 @@ hosted.before_request(_limit)
 hosted.after_request(secure)
 
 
+_TROUBLE = {
+    404: ("There is nothing here", "Check the address, or go back to where you came from."),
+    405: ("That can't be done here", "Go back and use the buttons of the page."),
+    413: ("That is too much", "Shorten what you typed and try again."),
+    500: ("The sandbox broke", "Its log has the reason. Go back and try again."),
+}
+
+
 @hosted.errorhandler(HTTPException)
 def _refused(error: HTTPException) -> Response:
-    titles = {404: "There is nothing here", 405: "That can't be done here"}
-    text = error.description or "Go back and try again."
+    status = error.code or 500
+    title, text = _TROUBLE.get(status, ("That did not work", error.description or ""))
+    return message(title, text, status=status, tone="warn")
+
+
+@hosted.app_errorhandler(404)
+@hosted.app_errorhandler(405)
+def _nowhere(error: HTTPException) -> Response:
+    return secure(_refused(error))
+
+
+@hosted.get("/")
+def welcome() -> Response:
+    """Say what this server is, to whoever opens its bare address."""
     return message(
-        titles.get(error.code or 500, "That did not work"), text, status=error.code or 500
+        "Payment sandbox",
+        "It stands in for Stripe on this machine. Shops send you here to pay; "
+        "the control room shows what happened.",
+        href=url_for("room.overview"),
+        label="Control room",
     )
