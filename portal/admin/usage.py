@@ -3,6 +3,7 @@
 from flask import flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
+from portal import clock
 from portal.admin import bp
 from portal.errors import Conflict
 from portal.flows import publishing as publishing_flow
@@ -15,8 +16,13 @@ from portal.web.access import admin_only, me
 def usage() -> str:
     """Show the publish job's status and its last runs."""
     tenant = me().tenant
+    status = publishing.status(tenant)
+    millis = status["lastPublishedTime"]
     return render_template(
-        "admin/usage.html", status=publishing.status(tenant), runs=publishing.history(tenant)
+        "admin/usage.html",
+        status=status,
+        published=clock.from_epoch(int(millis) // 1000) if millis else None,
+        runs=publishing.history(tenant),
     )
 
 
