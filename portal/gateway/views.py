@@ -2,13 +2,15 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import requests
 import structlog
 from flask import Response, current_app, request, url_for
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -34,6 +36,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 RESERVED = ("authorize", "t")
 
 csrf.exempt(bp)
+_TURN = Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +169,24 @@ def _page(target: Target, subscriber: Subscriber | None) -> str:
 
 def _count(subscriber: Subscriber) -> tuple[State, ...]:
     limits = quotas.limits_at(subscriber.limits, clock.now())
-    with db.engine.connect().execution_options(**{WRITES: True}) as connection:
+    with _writing(db.engine) as connection:
         states = quotas.admit(connection, subscriber.subscription_id, limits)
-        if not states[-1].refused:
-            connection.commit()
+        if states[-1].refused:
+            connection.rollback()
     return states
+
+
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that writes, and commit it.
+
+    SQLite lets one connection write at a time, and one that has to wait sleeps for longer and
+    longer; the threads of one process queue here instead, and in order.
+    """
+    turn = _TURN if engine.dialect.name == "sqlite" else nullcontext()
+    with turn, engine.connect().execution_options(**{WRITES: True}) as connection:
+        yield connection
+        connection.commit()
 
 
 def _record(admitted: Admitted, onward: Onward, status: int) -> None:
@@ -184,9 +200,8 @@ def _record(admitted: Admitted, onward: Onward, status: int) -> None:
         status=status,
         at=clock.now(),
     )
-    with db.engine.connect().execution_options(**{WRITES: True}) as connection:
+    with _writing(db.engine) as connection:
         usage.record(connection, call_made)
-        connection.commit()
 
 
 def _respond(admitted: Admitted, onward: Onward, upstream: requests.Response) -> Response:
@@ -220,8 +235,7 @@ class _Weight:
 
 
 def _weigh(engine: Engine, admitted: Admitted, total: int) -> None:
-    with engine.connect().execution_options(**{WRITES: True}) as connection:
+    with _writing(engine) as connection:
         for state in admitted.states:
             if state.limit.in_bytes:
                 quotas.add(connection, admitted.subscriber.subscription_id, state.limit, total)
-        connection.commit()

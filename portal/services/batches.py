@@ -108,9 +108,7 @@ def _metered(subscription_id: int) -> _Sold | None:
     customer_id = record.customer.shared_customer_id
     if customer_id is None or event_name is None:
         return None
-    return _Sold(
-        account=record.connected_account, customer_id=customer_id, event_name=event_name
-    )
+    return _Sold(account=record.connected_account, customer_id=customer_id, event_name=event_name)
 
 
 def _first_unclaimed(subscription_id: int, until: datetime) -> datetime | None:
@@ -131,15 +129,8 @@ def _claim(
     until: datetime,
     period: periods.Period | None,
     run_id: int | None,
-) -> UsageBatch:
-    number = 1 + (
-        db.session.scalar(
-            select(func.max(UsageBatch.number)).where(
-                UsageBatch.subscription_id == subscription.subscription_id
-            )
-        )
-        or 0
-    )
+) -> None:
+    number = _next_number(subscription.subscription_id)
     batch = UsageBatch(
         tenant_id=subscription.tenant_id,
         subscription_id=subscription.subscription_id,
@@ -155,8 +146,24 @@ def _claim(
     )
     db.session.add(batch)
     db.session.flush()
+    batch.quantity = _claim_calls(batch, until, period)
+    last = db.session.scalar(
+        select(func.max(UsageEvent.at)).where(UsageEvent.batch_id == batch.batch_id)
+    )
+    batch.last_at = last or first
+    db.session.flush()
+
+
+def _next_number(subscription_id: int) -> int:
+    highest = db.session.scalar(
+        select(func.max(UsageBatch.number)).where(UsageBatch.subscription_id == subscription_id)
+    )
+    return 1 + (highest or 0)
+
+
+def _claim_calls(batch: UsageBatch, until: datetime, period: periods.Period | None) -> int:
     claim = update(UsageEvent).where(
-        UsageEvent.subscription_id == subscription.subscription_id,
+        UsageEvent.subscription_id == batch.subscription_id,
         UsageEvent.batch_id.is_(None),
         UsageEvent.counted.is_(True),
         UsageEvent.at <= until,
@@ -166,13 +173,7 @@ def _claim(
     claimed = db.session.execute(
         claim.values(batch_id=batch.batch_id).execution_options(synchronize_session=False)
     )
-    batch.quantity = claimed.rowcount  # type: ignore[attr-defined]
-    last = db.session.scalar(
-        select(func.max(UsageEvent.at)).where(UsageEvent.batch_id == batch.batch_id)
-    )
-    batch.last_at = last or first
-    db.session.flush()
-    return batch
+    return int(claimed.rowcount)  # type: ignore[attr-defined]
 
 
 # --- on the way to the engine ---------------------------------------------------------------
@@ -230,14 +231,18 @@ def begin(
     return Sending(
         batch_id=batch_id,
         account=batch.connected_account,
-        report=UsageReport(
-            event_name=batch.meter_event_name,
-            customer_id=batch.engine_customer_id,
-            quantity=batch.quantity,
-            identifier=batch.identifier,
-            timestamp=batch.last_at,
-        ),
+        report=_report(batch),
         is_first=is_first,
+    )
+
+
+def _report(batch: UsageBatch) -> UsageReport:
+    return UsageReport(
+        event_name=batch.meter_event_name,
+        customer_id=batch.engine_customer_id,
+        quantity=batch.quantity,
+        identifier=batch.identifier,
+        timestamp=batch.last_at,
     )
 
 

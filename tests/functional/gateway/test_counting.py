@@ -1,5 +1,6 @@
 """What is recorded of each call, and how much may be called."""
 
+import pytest
 import time_machine
 from pytest_httpserver import HTTPServer
 
@@ -8,6 +9,7 @@ from portal.services.decisions import Refusal
 from tests.functional.gateway.conftest import Caller, MakeCaller
 
 
+@pytest.mark.all_databases
 def test_successful_production_calls_are_counted_and_all_are_kept(
     caller: Caller, backend: HTTPServer
 ) -> None:
@@ -62,6 +64,7 @@ def test_the_call_is_stored_before_the_answers_body_is_read(
     response.close()
 
 
+@pytest.mark.all_databases
 @time_machine.travel("2026-05-04T10:00:30+00:00", tick=False)
 def test_the_quota_stops_calls_until_its_window_ends(
     make_caller: MakeCaller, backend: HTTPServer

@@ -94,6 +94,7 @@ def test_a_block_of_production_lets_sandbox_keys_through(
     assert caller.call(headers={"ApiKey": caller.sandbox_key}).status_code == 200
 
 
+@pytest.mark.all_databases
 def test_block_and_unblock_hold_from_the_next_call_on(caller: Caller, backend: HTTPServer) -> None:
     backend.expect_request("/base/hello").respond_with_data("ok")
     assert caller.call().status_code == 200
