@@ -138,6 +138,7 @@ def portal(site: Site, customer: str) -> str:
             "features": {
                 "invoice_history": {"enabled": True},
                 "payment_method_update": {"enabled": True},
+                "customer_update": {"enabled": True, "allowed_updates": ["email", "name"]},
                 "subscription_cancel": {
                     "enabled": True,
                     "cancellation_reason": {"enabled": True, "options": ["unused", "other"]},
@@ -212,6 +213,7 @@ def places(site: Site) -> dict[str, str]:
         "portal": home,
         "portal cancel": f"{home}/subscriptions/{subscription}/cancel",
         "portal card": f"{home}/payment-method",
+        "portal details": f"{home}/details",
         "sign in": f"{site.sandbox}/_sandbox/sign-in",
         "overview": f"{site.sandbox}/_sandbox/",
         "accounts": f"{site.sandbox}/_sandbox/ui/accounts",

@@ -281,3 +281,33 @@ def test_the_overview_behind_a_deep_link_can_still_be_reached(world, visitor):
     assert home(visitor, form.link("Back")).text.startswith("Billing · Publisher")
     after = form.press("Save card", **card()).follow()
     assert "Your card is saved" in after.text
+
+
+def test_a_customer_changes_only_what_the_portal_lets_it(world, visitor):
+    subscription = world.subscribe(world.licensed())
+    features = {"customer_update": {"enabled": True, "allowed_updates": ["email"]}}
+    url = opened(world, subscription.customer, features)
+    form = visitor.get(home(visitor, url).link("Change"))
+    assert [each["name"] for each in form.soup.select("input")] == ["email"]
+    refused = form.press("Save", email="dana")
+    assert refused.status == 422
+    assert "Enter an e-mail address" in refused.error("email")
+    after = form.press("Save", email="dana@example.com", name="Mallory").follow()
+    assert "Your details are saved." in after.text
+    customer = world.api.v1.customers.retrieve(str(subscription.customer))
+    assert customer.email == "dana@example.com"
+    assert customer.name is None
+    changed = [each for each in world.look("/events") if each["type"] == "customer.updated"]
+    assert changed[0]["data"]["previous_attributes"] == {"email": "dev@example.com"}
+
+
+def test_details_are_closed_where_the_portal_does_not_offer_them(world, visitor):
+    subscription = world.subscribe(world.licensed())
+    url = opened(world, subscription.customer)
+    assert "Change" not in home(visitor, url).text
+    for answer in (
+        visitor.get(f"{url}/details"),
+        visitor.post(f"{url}/details", {"email": "dana@example.com"}),
+    ):
+        assert answer.status == 403
+    assert world.api.v1.customers.retrieve(str(subscription.customer)).email == "dev@example.com"

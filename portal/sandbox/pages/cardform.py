@@ -85,10 +85,15 @@ class CardForm:
             self.errors["email"] = "Enter an e-mail address, for example dana@example.com."
         return "email" not in self.errors
 
-    def card(self, *, now: int) -> Card | None:
-        """Return the card, or None with the reason in `errors`."""
+    def check_name(self) -> bool:
+        """Tell whether the name is short enough; the field's error says what is wrong."""
         if len(self.name) > _NAME_LENGTH:
             self.errors["name"] = f"Shorten the name to {_NAME_LENGTH} characters."
+        return "name" not in self.errors
+
+    def card(self, *, now: int) -> Card | None:
+        """Return the card, or None with the reason in `errors`."""
+        self.check_name()
         try:
             found = cards.parse(self.card_number, self.exp, self.cvc, self.name, now=now)
         except CardRefused as refused:

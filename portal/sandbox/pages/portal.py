@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, make_response, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
-from portal.sandbox.engine import methods, portal
+from portal.sandbox.engine import methods, portal, profiles
 from portal.sandbox.engine.portal import PortalRefused, PortalSession
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.pages import cardform, papers
@@ -52,11 +52,13 @@ _DONE = {
     "kept": "Your subscription goes on.",
     "card": "Your card is saved and will be used from now on.",
     "paid": "Your card is saved and your open invoices are paid.",
+    "details": "Your details are saved.",
 }
 
 
 @contextmanager
-def _entered(token: str) -> Iterator[tuple[Db, PortalSession]]:
+def entered(token: str) -> Iterator[tuple[Db, PortalSession]]:
+    """Open the session behind `token` in a transaction of its own."""
     with writing() as db:
         yield db, portal.open_session(db, token, now=now())
 
@@ -66,7 +68,8 @@ def _refuse(refused: PortalRefused) -> Response:
     return message("The portal can't show this", str(refused), status=403, tone="warn")
 
 
-def _home(token: str, done: str | None = None) -> Answer:
+def home(token: str, done: str | None = None) -> Answer:
+    """Go to the overview, which says what was `done`."""
     return see_other(url_for("hosted.portal_home", token=token, done=done))
 
 
@@ -81,7 +84,8 @@ def _flow_target(ps: PortalSession) -> str | None:
     return link((completion.get("redirect") or {}).get("return_url"))
 
 
-def _frame(db: Db, ps: PortalSession, token: str) -> dict[str, Any]:
+def frame(db: Db, ps: PortalSession, token: str) -> dict[str, Any]:
+    """Return what every page of the portal shows around its content."""
     seller = seller_of(db, ps.account)
     profile = ps.configuration.get("business_profile") or {}
     return {
@@ -125,7 +129,7 @@ def _describe(db: Db, ps: PortalSession, subscription: Record) -> dict[str, Any]
 def portal_home(token: str) -> Answer:
     """Show subscriptions, cards and invoices; a deep link goes to its own page first."""
     done = request.args.get("done", "")
-    with _entered(token) as (db, ps):
+    with entered(token) as (db, ps):
         flow = ps.flow or {}
         target = None if done or "all" in request.args else _flow_page(token, flow)
         if target is not None:
@@ -135,12 +139,13 @@ def portal_home(token: str) -> Answer:
         return make_response(
             render_template(
                 "hosted/portal_home.html",
-                **_frame(db, ps, token),
+                **frame(db, ps, token),
                 subscriptions=[_describe(db, ps, each) for each in portal.subscriptions(db, ps)],
                 cards=portal.cards_of(db, ps),
                 default=ps.customer["invoice_settings"]["default_payment_method"],
                 open_invoices=[each for each in papers_ if each["open"]],
                 invoices=papers_,
+                may_change=profiles.allowed(ps),
                 done=_DONE.get(done),
             )
         )
@@ -158,7 +163,7 @@ def _flow_page(token: str, flow: dict[str, Any]) -> str | None:
 def _completed(ps: PortalSession, token: str, done: str) -> Answer:
     """Go where the deep link wants to end, else to the overview."""
     target = _flow_target(ps)
-    return see_other(target) if target else _home(token, done)
+    return see_other(target) if target else home(token, done)
 
 
 def _find(db: Db, ps: PortalSession, subscription: str) -> Record:
@@ -171,7 +176,7 @@ def _find(db: Db, ps: PortalSession, subscription: str) -> Record:
 @hosted.get("/p/session/<token>/subscriptions/<subscription>/cancel")
 def portal_cancel_page(token: str, subscription: str) -> Response:
     """Ask before cancelling, and why."""
-    with _entered(token) as (db, ps):
+    with entered(token) as (db, ps):
         found = _find(db, ps, subscription)
         settings = ps.features["subscription_cancel"]
         if not settings["enabled"]:
@@ -182,7 +187,7 @@ def portal_cancel_page(token: str, subscription: str) -> Response:
         return make_response(
             render_template(
                 "hosted/portal_cancel.html",
-                **_frame(db, ps, token),
+                **frame(db, ps, token),
                 subscription=_describe(db, ps, found),
                 at_once=settings["mode"] == "immediately",
                 reasons=[(name, _REASONS[name]) for name in options if name in _REASONS],
@@ -195,7 +200,7 @@ def portal_cancel(token: str, subscription: str) -> Answer:
     """Cancel as the configuration says; pressing twice changes nothing more."""
     reason = request.form.get("reason") or None
     comment = request.form.get("comment", "").strip()[:_COMMENT_LENGTH] or None
-    with _entered(token) as (db, ps):
+    with entered(token) as (db, ps):
         _leaving(ps)
         known = reason if reason in _REASONS else None
         portal.cancel(db, ps, subscription, reason=known, comment=comment, now=now())
@@ -205,9 +210,9 @@ def portal_cancel(token: str, subscription: str) -> Answer:
 @hosted.post("/p/session/<token>/subscriptions/<subscription>/undo")
 def portal_undo(token: str, subscription: str) -> Answer:
     """Take a scheduled cancellation back."""
-    with _entered(token) as (db, ps):
+    with entered(token) as (db, ps):
         portal.undo_cancel(db, ps, subscription, now=now())
-        return _home(token, "kept")
+        return home(token, "kept")
 
 
 def _card_page(
@@ -219,7 +224,7 @@ def _card_page(
     open_ones = [papers.summary(each) for each in portal.invoices(db, ps)]
     body = render_template(
         "hosted/portal_card.html",
-        **_frame(db, ps, token),
+        **frame(db, ps, token),
         form=form,
         hints=cardform.hints(),
         open_invoices=[each for each in open_ones if each["open"]],
@@ -231,7 +236,7 @@ def _card_page(
 def portal_card_page(token: str) -> Response:
     """Show the form for a new card."""
     form = CardForm.prefilled(request.args.get("card"), now=now())
-    with _entered(token) as (db, ps):
+    with entered(token) as (db, ps):
         return _card_page(db, ps, token, form)
 
 
@@ -241,15 +246,15 @@ def portal_card(token: str) -> Answer:
     form = CardForm.read(request.form)
     card = form.card(now=now())
     if card is None:
-        with _entered(token) as (db, ps):
+        with entered(token) as (db, ps):
             return _card_page(db, ps, token, form, 422)
     return _add(token, Step(card), form, None)
 
 
 def _add(token: str, step: Step, form: CardForm, authenticated: bool | None) -> Answer:
     if step.card is None:
-        return _home(token)
-    with _entered(token) as (db, ps):
+        return home(token)
+    with entered(token) as (db, ps):
         owed = any(each["status"] == "open" for each in portal.invoices(db, ps))
         result = portal.add_card(db, ps, step.card, now=now(), authenticated=authenticated)
         if result.kind == "paid":
@@ -272,7 +277,7 @@ def _why(result: PayResult) -> tuple[str, str | None]:
 def portal_bank(token: str) -> Answer:
     """Show the bank's 3-D Secure page."""
     step = cardform.unpack(token, request.args.get("step", ""))
-    with _entered(token) as (db, ps):
+    with entered(token) as (db, ps):
         if step is None:
             return see_other(url_for("hosted.portal_card_page", token=token))
         _leaving(ps)
