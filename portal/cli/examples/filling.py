@@ -105,7 +105,7 @@ class Filler:
             engine_of(tenant),
             uuid,
             {CONNECTED_ACCOUNT: account},
-            return_url=absolute(url_for("devportal.applications")),
+            return_url=absolute(url_for("devportal.home")),
         )
         if not result.is_complete:
             part, reason = result.failed[0]

@@ -111,15 +111,13 @@ def await_call(walk: Walk, key: str, status_code: int, slug: str = "") -> reques
     """Call until the gateway answers as wanted: it may take a second to know."""
     last: list[requests.Response] = []
 
-    def look() -> requests.Response | None:
+    def look() -> bool:
         last[:] = [call(walk, key)]
-        fits = last[0].status_code == status_code and (not slug or slug in problem(last[0]))
-        return last[0] if fits else None
+        return last[0].status_code == status_code and (not slug or slug in problem(last[0]))
 
-    found: requests.Response = eventually(
-        look, f"answer {status_code} {slug}", seconds=5, seen=lambda: said(last[0])
-    )
-    return found
+    wanted = f"answer {status_code} {slug}".rstrip()
+    eventually(look, wanted, seconds=5, seen=lambda: said(last[0]))
+    return last[0]
 
 
 def problem(answer: requests.Response) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -15,7 +15,7 @@ from portal.cli.tour.html import Element, parse
 SECONDS = 20
 #: A page that refreshes itself is looked at again after this long, whatever it asks for.
 AGAIN = 0.3
-MOST_HOPS = 8
+Files = dict[str, tuple[str, bytes]]
 
 
 class Surprise(Exception):
@@ -156,14 +156,16 @@ class Browser:
     def press(
         self,
         words: str,
-        values: dict[str, Value] | None = None,
+        values: Mapping[str, Value] | None = None,
         *,
         within: str = "",
+        files: Files | None = None,
         expect: int = 200,
     ) -> Page:
         """Fill in the form around a button by its labels, and press the button.
 
         A link with these words is followed where no such button is and nothing is filled in.
+        `files` are chosen for the form's file fields: name and content by field.
         """
         root = self.page.root
         found = [item for item in forms.buttons(root) if forms.caption(item) == words]
@@ -174,7 +176,7 @@ class Browser:
         pairs = forms.filled_in(root, form, values or {})
         if button["name"]:
             pairs.append((button["name"], button["value"]))
-        return self._send(form, button, pairs, expect)
+        return self._send(form, button, pairs, files or {}, expect)
 
     def until(self, holds: Callable[[Page], bool], what: str, *, seconds: float = SECONDS) -> Page:
         """Load the open page again and again until something holds.
@@ -201,20 +203,17 @@ class Browser:
         place = f" beside {within!r}" if within else ""
         raise NotThere(f"{self.page.path} has no {kind} {words!r}{place}; it has: {there}")
 
-    def _send(self, form: Element, button: Element, pairs: forms.Pairs, expect: int) -> Page:
+    def _send(
+        self, form: Element, button: Element, pairs: forms.Pairs, files: Files, expect: int
+    ) -> Page:
         here = self.page.url
         target = urljoin(here, button["formaction"] or form["action"] or here)
         method = (button["formmethod"] or form["method"] or "get").upper()
         if method == "GET":
-            return self._go(
-                "GET",
-                urlsplit(target)._replace(query="").geturl(),
-                expect=expect,
-                start=here,
-                params=pairs,
-            )
+            bare = urlsplit(target)._replace(query="").geturl()
+            return self._go("GET", bare, expect=expect, start=here, params=pairs)
         if form["enctype"] == "multipart/form-data":
-            parts = [(name, (None, value)) for name, value in pairs]
+            parts = [*((name, (None, value)) for name, value in pairs), *files.items()]
             return self._go("POST", target, expect=expect, start=here, files=parts)
         return self._go("POST", target, expect=expect, start=here, data=pairs)
 

@@ -71,11 +71,12 @@ def filled_in(root: Element, form: Element, values: Mapping[str, Value]) -> Pair
 
 
 def _named(root: Element, found: Iterable[Element], key: str) -> str:
-    wanted = _plain(key)
+    if any(item["name"] == key for item in found):
+        return key
     labels: list[str] = []
     for item in found:
         label = label_of(root, item)
-        if item["name"] == key or _plain(label) == wanted:
+        if _plain(label) == _plain(key):
             return item["name"]
         labels.append(label or item["name"])
     raise NotThere(f"No field {key!r}; there are {', '.join(dict.fromkeys(labels))}.")
@@ -150,11 +151,14 @@ def _ticked(root: Element, group: list[Element], value: Value) -> list[str]:
 
 
 def _choice(items: Iterable[Element], wanted: str, words_of: Words) -> str:
-    known: list[str] = []
-    for item in items:
-        value = item.value_or(item.words or "on")
-        words = words_of(item)
-        if wanted in (value, words) or _plain(words) == _plain(wanted):
+    """Return the value of the choice that is meant: by value, by words, or by their beginning."""
+    known = [(item.value_or(item.words or "on"), words_of(item)) for item in items]
+    for value, words in known:
+        if wanted == value or _plain(words) == _plain(wanted):
             return value
-        known.append(words or value)
-    raise NotThere(f"No choice {wanted!r}; there are {', '.join(known)}.")
+    for value, words in known:
+        if _plain(words).startswith(f"{_plain(wanted)} "):
+            return value
+    raise NotThere(
+        f"No choice {wanted!r}; there are {', '.join(words or v for v, words in known)}."
+    )

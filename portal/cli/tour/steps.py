@@ -1,10 +1,26 @@
 """All steps of the tour, in the order in which they are taken."""
 
-from portal.cli.tour import steps_buying, steps_people, steps_plans
+from portal.cli.tour import (
+    steps_buying,
+    steps_checking,
+    steps_ending,
+    steps_people,
+    steps_plans,
+    steps_programs,
+    steps_publishing,
+    steps_renewals,
+    steps_usage,
+)
 from portal.cli.tour.walk import Step
 
 STEPS: tuple[Step, ...] = (
     *steps_people.STEPS,
     *steps_plans.STEPS,
+    *steps_publishing.STEPS,
     *steps_buying.STEPS,
+    *steps_usage.STEPS,
+    *steps_programs.STEPS,
+    *steps_renewals.STEPS,
+    *steps_ending.STEPS,
+    *steps_checking.STEPS,
 )
