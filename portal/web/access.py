@@ -111,7 +111,11 @@ def to_sign_in() -> Response:
     """Send a visitor to sign-in, and back to this page afterwards."""
     if request.method == "GET":
         here = request.full_path if request.query_string else request.path
-        return redirect(f"{url_for('account.sign_in')}?next={quote(here, safe='')}", 303)
+        target = f"{url_for('account.sign_in')}?next={quote(here, safe='')}"
+        if "HX-Request" in request.headers:
+            # Part of a page was asked for: the whole page must go to sign-in, not that part.
+            return Response(status=401, headers={"HX-Redirect": url_for("account.sign_in")})
+        return redirect(target, 303)
     return redirect(url_for("account.sign_in"), 303)
 
 

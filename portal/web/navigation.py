@@ -35,6 +35,9 @@ PORTALS = {
     "admin": ("Admin", {ADMIN}, "admin.home"),
 }
 
+#: Pages that belong to a word whose address they do not begin with.
+BELONGS: dict[str, str] = {"/devportal/subscriptions/": "/devportal/applications"}
+
 #: portal -> (label, icon, endpoint)
 ITEMS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "devportal": (
@@ -63,7 +66,9 @@ def portal_name() -> str | None:
 def navigation() -> list[Item]:
     """Return the present portal's navigation."""
     items = ITEMS.get(portal_name() or "", ())
-    here = request.path
+    here = next(
+        (word for start, word in BELONGS.items() if request.path.startswith(start)), request.path
+    )
     addresses = [url_for(endpoint) for _, _, endpoint in items]
     best = max((url for url in addresses if here.startswith(url)), key=len, default=None)
     return [
