@@ -28,6 +28,7 @@ from portal.web.engines import engine_of
 log = structlog.get_logger()
 
 LOCK = "worker.lock"
+THREAD = "portal-worker"
 WORKERS = 2
 #: How long an idle worker sleeps before it looks into the queue again, in seconds.
 LONGEST_WAIT = 1.0
@@ -123,13 +124,13 @@ _embedded: list[Consumer] = []
 def start_embedded(app: Flask) -> None:
     """Work in the background of this process, unless another one of this machine does.
 
-    Returns at once. A second process waits for the lock and takes over when it is free.
+    Returns at once; twice in one process starts nothing twice. A second process waits for the
+    lock and takes over when it is free.
     """
-    if queue.queue_of(app).huey.immediate:
+    running = any(thread.name == THREAD for thread in threading.enumerate())
+    if running or queue.queue_of(app).huey.immediate:
         return
-    thread = threading.Thread(
-        target=_work_when_alone, args=(app,), name="portal-worker", daemon=True
-    )
+    thread = threading.Thread(target=_work_when_alone, args=(app,), name=THREAD, daemon=True)
     thread.start()
     atexit.register(stop_embedded)
 
