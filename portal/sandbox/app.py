@@ -41,7 +41,12 @@ def create_sandbox(
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _BODY_LIMIT
     app.secret_key = settings.admin_token
-    store = Store(settings.database, base_url=settings.base_url, meter_lag=settings.meter_lag)
+    store = Store(
+        settings.database,
+        base_url=settings.base_url,
+        meter_lag=settings.meter_lag,
+        strict=settings.strict,
+    )
     time = clock or RealClock()
     sandbox = Sandbox(
         settings, store, time, Courier(store, time, settings, transport), RequestLog(store)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from portal.sandbox import accounts, ids, serializers
+from portal.sandbox import accounts, ids, serializers, spec
+from portal.sandbox.errors import StripeError
 from portal.sandbox.settings import API_VERSION
 from portal.sandbox.store import Db, Record
 
@@ -27,6 +28,8 @@ def emit(
 
     `payload` replaces the object's present look (a deleted one, say); `previous` holds the old
     values of an ``*.updated`` event.
+
+    :raise StripeError: 500 in a strict sandbox, when Stripe's document forbids the payload
     """
     data: Json = {"object": serializers.render(db, record) if payload is None else payload}
     if previous is not None:
@@ -46,6 +49,8 @@ def emit(
     }
     if accounts.is_connected(db, account):
         event["account"] = account
+    if db.strict:
+        _validate(event)
     db.execute(
         "INSERT INTO events (id, account, type, object_id, created, body)"
         " VALUES (?, ?, ?, ?, ?, ?)",
@@ -54,6 +59,13 @@ def emit(
     for endpoint in endpoints:
         queue(db, event["id"], endpoint["id"], due_at=0)
     return event
+
+
+def _validate(event: Json) -> None:
+    found = spec.violations("event", event)
+    if found:
+        message = f"sandbox schema violation in {event['type']}: " + "; ".join(found[:5])
+        raise StripeError(500, message, type="api_error")
 
 
 def queue(db: Db, event: str, endpoint: str, *, due_at: float) -> str:

@@ -45,6 +45,7 @@ class Db:
     base_url: str
     meter_lag: int = 0
     cause: Cause = field(default_factory=Cause)
+    strict: bool = False
 
     def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
         """Run one statement."""
@@ -169,9 +170,12 @@ def _columns(record: Record) -> tuple[Any, ...]:
 class Store:
     """The file. `write` transactions run one after the other; `read` ones beside them."""
 
-    def __init__(self, path: str, *, base_url: str = "", meter_lag: int = 0) -> None:
-        """Open `path` and create the tables it lacks."""
+    def __init__(
+        self, path: str, *, base_url: str = "", meter_lag: int = 0, strict: bool = False
+    ) -> None:
+        """Open `path` and create the tables it lacks; `strict` checks every event's payload."""
         self.path = path
+        self.strict = strict
         self.base_url = base_url
         self.meter_lag = meter_lag
         self.committed = threading.Event()
@@ -195,7 +199,7 @@ class Store:
         with self._write_lock:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
-                yield Db(self._writer, self.base_url, self.meter_lag, cause or Cause())
+                yield Db(self._writer, self.base_url, self.meter_lag, cause or Cause(), self.strict)
             except BaseException:
                 self._writer.execute("ROLLBACK")
                 raise

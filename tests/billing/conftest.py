@@ -3,9 +3,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.outgoing import gate
 from tests.support.scripted_stripe import scripted_engine
 
 EVENTS = Path(__file__).parents[1] / "data" / "stripe-events"
+
+
+@pytest.fixture(autouse=True)
+def outgoing(monkeypatch):
+    """What the engine sends is what Stripe takes."""
+    with gate(monkeypatch) as seen:
+        yield seen
 
 
 @pytest.fixture

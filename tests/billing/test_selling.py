@@ -122,9 +122,9 @@ def test_a_meter_adds_up_requests_by_customer(scripted):
 def test_a_meter_whose_name_is_taken_is_found_and_reactivated(scripted, code):
     engine, stripe = scripted
     stripe.refuse("POST /v1/billing/meters", 400, code)
-    first = page(meter(id="mtr_0", event_name="other")) | {"has_more": True}
-    stripe.answer("GET /v1/billing/meters", first)
-    stripe.answer("GET /v1/list", page(meter(status="inactive")))
+    first = page(meter(id="mtr_0", event_name="other"))
+    stripe.answer("GET /v1/billing/meters", first | {"has_more": True, "url": "/v1/billing/meters"})
+    stripe.answer("GET /v1/billing/meters", page(meter(status="inactive")))
     stripe.answer("POST /v1/billing/meters/mtr_1/reactivate", meter())
     assert engine.ensure_meter(ACCOUNT, METER, key="k") == "mtr_1"
     assert {each.headers["Stripe-Account"] for each in stripe.asked} == {ACCOUNT}

@@ -18,6 +18,7 @@ from portal.billing.engine import (
     UsageType,
 )
 from tests.contract.worlds import MemoryWorld, SandboxWorld, World
+from tests.support.outgoing import Gate, gate
 
 PRODUCT = ProductSpec(product_id="prod_weather", name="Weather 1.0", metadata={"apim_api": "w"})
 METER = MeterSpec(event_name="apim_weather_payg", display_name="Weather: Pay as you go")
@@ -101,6 +102,16 @@ class Seller:
         )
         self.world.engine.report_usage(self.world.account, report)
         return report
+
+
+@pytest.fixture(autouse=True)
+def outgoing(request, monkeypatch) -> Iterator[Gate | None]:
+    """What the engine sends is what Stripe takes."""
+    if request.path.name == "test_outgoing.py":
+        yield None
+        return
+    with gate(monkeypatch) as seen:
+        yield seen
 
 
 @pytest.fixture

@@ -164,11 +164,11 @@ def world(tmp_path: Path) -> Iterator[World]:
     result.key, result.platform = made["secret_key"], made["account"]
     result.account = result.control("/accounts", platform=result.platform, name="Publisher")["id"]
     yield result
-    _check_events(app)
+    check_events(app)
     app.extensions["sandbox"].store.close()
 
 
-def _check_events(app: Flask) -> None:
+def check_events(app: Flask) -> None:
     """Hold every event of the test against Stripe's own document."""
     with app.extensions["sandbox"].store.read() as db:
         bodies = [json.loads(row[0]) for row in db.execute("SELECT body FROM events")]
