@@ -8,7 +8,6 @@ from wtforms import (
     FormField,
     PasswordField,
     StringField,
-    TextAreaField,
 )
 
 from portal.models.tenant import Tenant
@@ -16,8 +15,8 @@ from portal.services import attributes
 from portal.services.attributes import Attribute
 from portal.services.setup import Configuration, Defaults
 
-#: Empty rows for new attributes at the end of the list: it works without JavaScript.
-SPARE_ROWS = 2
+#: Empty rows for new attributes at the end of the list, so that it works without JavaScript.
+SPARE_ROWS = 1
 
 
 class AttributeForm(Form):
@@ -25,7 +24,7 @@ class AttributeForm(Form):
 
     name = StringField("Name")
     display_name = StringField("Label")
-    description = TextAreaField("Description")
+    description = StringField("Description")
     required = BooleanField("Required")
 
 

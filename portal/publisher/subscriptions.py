@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from portal.errors import Invalid, MoveRefused, NotFound
 from portal.flows import invoicing
-from portal.models import Block, Subscription
+from portal.models import Billing, Block, Subscription
 from portal.publisher import bp
 from portal.services import situations
 from portal.services.paging import page_of
@@ -32,11 +32,13 @@ BLOCKS: dict[Move, tuple[str, Block, str]] = {
 
 
 def blocks_of(subscription: Subscription) -> list[tuple[str, str]]:
-    """Return the blocking moves that change something now, as move and button."""
+    """Return the blocking moves that change something for callers now, as move and button."""
     return [
         (move.name, words)
         for move, (words, target, _) in BLOCKS.items()
-        if may(subscription, move) and subscription.publisher_block != target
+        if may(subscription, move)
+        and subscription.publisher_block != target
+        and subscription.billing != Billing.LAPSED
     ]
 
 

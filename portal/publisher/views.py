@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 from wtforms import SelectChoice
 
 from portal.errors import Conflict, Invalid
-from portal.models import Api
+from portal.models import Api, Policy
 from portal.publisher import bp
 from portal.publisher.forms import ApiForm, ImportForm, PlansForm, form_of
 from portal.services import apis, monetization, openapi_import, policies
@@ -165,14 +165,14 @@ def _attached(found: Api) -> str:
     )
 
 
+def _names(policy: Policy) -> tuple[str, str]:
+    return policy.display_name, policy.description
+
+
 def _plans_page(form: PlansForm, found: Api) -> str:
     offered = policies.listed(found.tenant_id)
     form.policies.choices = [
-        SelectChoice(
-            policy.uuid,
-            f"{policy.display_name} : {policy.description or policy.current.price_words}",
-        )
-        for policy in offered
+        SelectChoice(policy.uuid, " : ".join(filter(None, _names(policy)))) for policy in offered
     ]
     return render_template(
         "publisher/api_plans.html",

@@ -12,7 +12,7 @@ from portal.extensions import db
 from portal.models.api import Api, ApiPolicy, Lifecycle
 from portal.models.offer import Offer
 from portal.models.policy import BillingPlan, Policy, PolicyVersion
-from portal.models.subscription import Subscription
+from portal.models.subscription import Billing, Subscription
 from portal.models.user import ADMIN, User
 from portal.services import backends
 from portal.services.openapi_import import LONGEST_DESCRIPTION, ImportedApi
@@ -190,7 +190,7 @@ def offers(api: Api) -> Sequence[Offer]:
 
 
 def paid_subscriptions(api: Api) -> int:
-    """Return how many subscriptions to the API are being billed, or wait for their payment."""
+    """Return how many subscriptions to the API are being billed, or can still be paid."""
     return (
         db.session.scalar(
             select(func.count())
@@ -199,6 +199,7 @@ def paid_subscriptions(api: Api) -> int:
             .where(
                 Subscription.api_id == api.api_id,
                 Subscription.ended_at.is_(None),
+                Subscription.billing != Billing.LAPSED,
                 PolicyVersion.billing_plan == BillingPlan.COMMERCIAL,
             )
         )

@@ -13,7 +13,7 @@ def admin(factories, browser):
 
 def test_before_the_first_run_the_page_says_what_to_press(admin):
     admin.get("/admin/usage")
-    assert "NOT_STARTED" in admin.text
+    assert "Not started NOT_STARTED" in admin.text
     assert "Press Publish Usage" in admin.text
 
 

@@ -2,11 +2,15 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
+from portal.errors import Invalid
 from portal.extensions import db
 from portal.models import Api
+from portal.services import apis
+from portal.web.unit_of_work import unit_of_work
 from tests.support import statements
 
 DOCUMENT = {
@@ -266,3 +270,26 @@ def test_the_list_asks_no_more_for_fifty_apis_than_for_five(publisher, paula, fa
     for number in range(5, 50):
         factories.api(f"Api-{number}", plan, provider=paula)
     assert statements.count(lambda: publisher.get("/publisher/")) == few
+
+
+@pytest.mark.all_databases
+def test_two_who_take_the_same_context_at_the_same_moment_get_a_sentence(
+    paula, factories, monkeypatch
+):
+    factories.api("Tides", version="1.0")
+    monkeypatch.setattr(apis, "_taken", lambda *_: {})
+    draft = apis.ApiDraft(**HAND_MADE)
+    with pytest.raises(Invalid, match="Somebody just took"), unit_of_work():
+        apis.create(paula, draft, ())
+    assert db.session.query(Api).count() == 1
+
+
+@pytest.mark.all_databases
+def test_a_long_document_is_kept_on_every_database(paula, factories):
+    text = json.dumps({**DOCUMENT, "x-notes": "ä" * 200_000}, ensure_ascii=False)
+    draft = replace(apis.ApiDraft(**HAND_MADE), definition=text, description="€" * 16_000)
+    with unit_of_work():
+        uuid = apis.create(paula, draft, ()).api_uuid
+    db.session.expire_all()
+    kept = db.session.query(Api).filter_by(api_uuid=uuid).one()
+    assert (kept.definition, len(kept.description)) == (text, 16_000)
