@@ -1,12 +1,13 @@
 """Reading the present state at the engine, where events tied, disagreed or came too soon."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import select, update
 
 from portal import clock
-from portal.billing.engine import BillingEngine, SubscriptionSnapshot
+from portal.billing.engine import BillingEngine, Invoice, SubscriptionSnapshot
 from portal.errors import PortalError
 from portal.extensions import db
 from portal.models import (
@@ -25,6 +26,19 @@ from portal.web.unit_of_work import in_unit_of_work
 log = structlog.get_logger()
 
 EngineFor = Callable[[Tenant], BillingEngine]
+#: An answer that was overtaken by an event this many times in a row waits for the next sweep.
+TRIES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What the engine answered, when it was asked, and which revision of the row it was for."""
+
+    snapshot: SubscriptionSnapshot | None
+    at: int
+    revision: int
+    owed: Invoice | None
+    """The open invoice, where the subscription is in arrears."""
 
 
 def refresh_due(engine_for: EngineFor, limit: int = 50) -> int:
@@ -53,8 +67,16 @@ def refresh_due(engine_for: EngineFor, limit: int = 50) -> int:
 def refresh(engine_for: EngineFor, subscription_id: int) -> None:
     """Make one subscription agree with the engine; at once, whatever events say later.
 
-    A subscription that has ended here but lives at the engine is cancelled there.
+    An answer that an event has overtaken is thrown away and asked for again. A subscription that
+    has ended here but lives at the engine is cancelled there.
     """
+    for _ in range(TRIES):
+        if _ask(engine_for, subscription_id):
+            return
+
+
+def _ask(engine_for: EngineFor, subscription_id: int) -> bool:
+    """Read a subscription at the engine and apply it; False if it changed here meanwhile."""
     subscription = db.session.get_one(Subscription, subscription_id)
     engine = engine_for(subscription.api.tenant)
     records = [
@@ -73,7 +95,7 @@ def refresh(engine_for: EngineFor, subscription_id: int) -> None:
         )
     ).all()
     current, ended = subscription.engine_subscription_id, subscription.ended_at is not None
-    seen_at = clock.epoch(clock.now())
+    seen_at, revision = clock.epoch(clock.now()), subscription.revision
     db.session.rollback()
     if records:
         for account, session_id in open_pages:
@@ -86,39 +108,36 @@ def refresh(engine_for: EngineFor, subscription_id: int) -> None:
             found = engine.cancel_subscription(account, engine_id)
         if engine_id == current:
             snapshot = found
-    pay_url = _pay_url(engine, records, snapshot)
-    in_unit_of_work(lambda: _apply(subscription_id, snapshot, seen_at, pay_url))
+    owed = _owed(engine, records, snapshot)
+    seen = _Seen(snapshot=snapshot, at=seen_at, revision=revision, owed=owed)
+    return in_unit_of_work(lambda: _apply(subscription_id, seen))
 
 
-def _pay_url(
+def _owed(
     engine: BillingEngine, records: list[tuple[str, str]], snapshot: SubscriptionSnapshot | None
-) -> str | None:
+) -> Invoice | None:
+    """Return the open invoice of a subscription that is in arrears."""
     if snapshot is None or not snapshot.status.is_arrears:
         return None
     account = next(acct for acct, engine_id in records if engine_id == snapshot.subscription_id)
     invoices = engine.invoices(account, snapshot.subscription_id)
-    return next((invoice.hosted_url for invoice in invoices if invoice.status == "open"), None)
+    return next((invoice for invoice in invoices if invoice.status == "open"), None)
 
 
-def _apply(
-    subscription_id: int,
-    snapshot: SubscriptionSnapshot | None,
-    seen_at: int,
-    pay_url: str | None,
-) -> None:
+def _apply(subscription_id: int, seen: _Seen) -> bool:
     subscription = db.session.get_one(Subscription, subscription_id)
+    if subscription.revision != seen.revision:
+        # An event came while we were asking; it may be newer than the answer.
+        return False
     subscription.refresh_due = False
-    if snapshot is None or subscription.facts.billing is Billing.ENDED:
-        return
-    if subscription.engine_at > seen_at:
-        # A newer event came while we were asking; it may be newer than the answer too.
-        subscription.refresh_due = True
-        return
-    subscription.engine_at = seen_at
-    cause = Cause(because="", actor="worker")
-    billing_events.apply_snapshot(subscription, snapshot, cause)
-    if pay_url:
-        subscription.pay_url = pay_url
+    if seen.snapshot is None or subscription.facts.billing is Billing.ENDED:
+        return True
+    subscription.engine_at = max(subscription.engine_at, seen.at)
+    billing_events.apply_snapshot(subscription, seen.snapshot, Cause(because="", actor="worker"))
+    if seen.owed is not None:
+        subscription.pay_url = seen.owed.hosted_url
+        subscription.needs_authentication = seen.owed.needs_authentication
+    return True
 
 
 def retry_parked(engine_for: EngineFor) -> int:

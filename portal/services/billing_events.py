@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import select
+from sqlalchemy.orm.attributes import flag_modified
 
 from portal import clock
 from portal.billing.engine import BillingEvent, EngineStatus, EventKind, SubscriptionSnapshot
@@ -165,10 +166,19 @@ def _ordered(subscription: Subscription, event: BillingEvent) -> tuple[Outcome, 
         return Outcome.APPLIED, _HANDLERS[event.kind](subscription, event)  # type: ignore[index]
     if not _would_change(subscription, event):
         return Outcome.APPLIED, "Known already."
-    subscription.refresh_due = True
+    mark_for_refresh(subscription)
     if event.created == subscription.engine_at:
         return Outcome.REFRESHED, "Same second as another event: the present state is read."
     return Outcome.STALE, "Older than what is known: the present state is read to be sure."
+
+
+def mark_for_refresh(subscription: Subscription) -> None:
+    """Ask the worker to read the present state, also if one is reading at this moment.
+
+    The row's revision rises in any case: what was read before is then known to be too old.
+    """
+    subscription.refresh_due = True
+    flag_modified(subscription, "refresh_due")
 
 
 def _cause(event: BillingEvent, because: str) -> Cause:

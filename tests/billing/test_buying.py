@@ -256,6 +256,7 @@ def test_at_most_a_hundred_invoices_are_read(scripted, recorded):
     engine, stripe = scripted
     bill = recorded("invoice.payment_failed")["data"]["object"]
     stripe.answer("GET /v1/invoices", page(bill) | {"has_more": True})
+    stripe.answer("GET /v1/invoice_payments", page())
     found = engine.invoices(ACCOUNT, "sub_1")
     assert [each.invoice_id for each in found] == ["in_1Weather0002"]
     assert stripe.asked[0].params == {"subscription": "sub_1", "limit": "100"}

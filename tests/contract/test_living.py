@@ -60,6 +60,15 @@ def test_a_card_that_asks_for_authentication_is_told(world, engine, seller):
     assert asked[0].invoice.needs_authentication
     assert asked[0].subscription_id == subscription
     assert engine.subscription(world.account, subscription).status is EngineStatus.PAST_DUE
+    assert engine.invoices(world.account, subscription)[0].needs_authentication
+
+
+def test_an_invoice_that_a_card_declined_does_not_ask_for_authentication(world, engine, seller):
+    subscription = seller.bought()
+    world.fail_renewal(subscription)
+    newest = engine.invoices(world.account, subscription)[0]
+    assert newest.status == "open"
+    assert not newest.needs_authentication
 
 
 # --- endings --------------------------------------------------------------------------------------

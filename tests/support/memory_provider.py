@@ -130,7 +130,13 @@ class MemoryProvider:
         contract = self.contracts[subscription_id]
         bills = self.bills[subscription_id]
         bills[:] = [
-            replace(each, status="paid", amount_paid=each.total, amount_remaining=0)
+            replace(
+                each,
+                status="paid",
+                amount_paid=each.total,
+                amount_remaining=0,
+                needs_authentication=False,
+            )
             if each.status == "open"
             else each
             for each in bills
@@ -172,9 +178,10 @@ class MemoryProvider:
         bill = self._roll(contract, "open")
         self._change(contract, status=status)
         asks = kind is EventKind.PAYMENT_ACTION_REQUIRED
-        told = replace(bill, needs_authentication=asks)
+        bill = replace(bill, needs_authentication=asks)
+        self.bills[subscription_id][0] = bill
         return [
-            self._tell(kind, contract.account, told),
+            self._tell(kind, contract.account, bill),
             self._tell(EventKind.SUBSCRIPTION_UPDATED, contract.account, contract.snapshot),
         ]
 

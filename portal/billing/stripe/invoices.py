@@ -1,6 +1,7 @@
 """Subscriptions and their invoices."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from portal.billing.engine import Invoice, SubscriptionSnapshot
 from portal.billing.stripe import translate
@@ -58,9 +59,33 @@ class Invoices(Connection):
             raise
 
     def invoices(self, account: str, subscription_id: str) -> Sequence[Invoice]:
-        """Return the latest hundred invoices of a subscription, newest first."""
+        """Return the latest hundred invoices of a subscription, newest first.
+
+        An invoice does not say why it is open; its payment does, and is asked for each open one.
+        """
         with portal_errors():
             page = self.client.v1.invoices.list(
                 {"subscription": known(subscription_id), "limit": PAGE}, self.within(account)
             )
-            return [translate.invoice(plain(each)) for each in page.data]
+            found = [translate.invoice(plain(each)) for each in page.data]
+            return [
+                replace(each, needs_authentication=self._asks(account, each.invoice_id))
+                if each.status == "open" and each.invoice_id
+                else each
+                for each in found
+            ]
+
+    def _asks(self, account: str, invoice_id: str) -> bool:
+        """Whether the payer's bank wants an invoice's payment confirmed."""
+        payments = self.client.v1.invoice_payments.list(
+            {"invoice": invoice_id}, self.within(account)
+        )
+        for each in payments.data:
+            intent_id = translate.payment_intent_of(plain(each))
+            if intent_id is not None:
+                intent = self.client.v1.payment_intents.retrieve(
+                    known(intent_id), None, self.within(account)
+                )
+                if intent.status == "requires_action":
+                    return True
+        return False

@@ -201,6 +201,11 @@ def _amounts(source: Object) -> dict[str, int]:
     }
 
 
+def payment_intent_of(source: Object) -> str | None:
+    """Return the payment intent behind an invoice payment, if it is one."""
+    return _id(_inner(source, "payment"), "payment_intent")
+
+
 def unit_price(source: Object) -> Decimal | None:
     """Return the unit price of a price or of a line's ``pricing``; ``None`` if it has tiers."""
     value = source.get("unit_amount_decimal")

@@ -49,6 +49,16 @@ def test_a_bank_that_asks_blocks_and_says_so(paid):
     assert paid.subscription.needs_authentication
 
 
+def test_that_the_bank_asks_is_known_whatever_arrives_first(paid):
+    with later(60):
+        asked, updated = paid.engine.provider.require_action(paid.engine_id)
+        paid.deliver(updated, asked)
+
+    assert paid.status == "BLOCKED"
+    assert paid.subscription.needs_authentication
+    assert paid.subscription.pay_url
+
+
 def test_a_payment_does_not_lift_a_publishers_block(paid):
     with unit_of_work():
         subscriptions.make(paid.subscription, Move.BLOCK_ALL, Cause(because="Abuse.", actor="pat"))
