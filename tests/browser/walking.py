@@ -1,9 +1,13 @@
 """A person at a real browser, on the pages of a running demo."""
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 from playwright.sync_api import (
     Browser,
@@ -13,6 +17,7 @@ from playwright.sync_api import (
     Playwright,
     Response,
     expect,
+    sync_playwright,
 )
 
 CHROMIUM = "/usr/bin/chromium"
@@ -38,6 +43,20 @@ PATIENCE = 20_000
 def launch(playwright: Playwright) -> Browser:
     """Start Debian's Chromium."""
     return playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+
+
+@contextmanager
+def chromium_or_skip() -> Iterator[Browser]:
+    """Run Debian's Chromium for a test; without it the test is skipped, or fails if told so."""
+    if not Path(CHROMIUM).exists():
+        reason = f"{CHROMIUM} is not installed"
+        if os.environ.get("REQUIRE_ALL_TESTS") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
 
 
 class Watch:
