@@ -63,7 +63,10 @@ _SENTENCES = {
     400: ("The request is not right", "Check the address and what you sent."),
     401: ("Sign in first", "This address is for people or programs that have signed in."),
     403: ("You may not do this", "Ask your administrator if you should be able to."),
-    404: ("Not found", "There is nothing at this address. Use the navigation to go on."),
+    404: (
+        "Not found",
+        "There is nothing at this address. Check it, or begin again at the start page.",
+    ),
     405: ("Not possible here", "This address does not take this kind of request."),
     413: ("Too large", "Nothing was saved. Send at most 1 MB."),
     415: ("Not this format", "Send the format that the documentation names."),
