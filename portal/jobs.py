@@ -20,7 +20,7 @@ from sqlalchemy import select
 from portal.errors import Conflict
 from portal.extensions import db
 from portal.flows import payments, publishing, refreshing
-from portal.models import Tenant
+from portal.models import Subscription, Tenant
 from portal.services import publishing as runs
 from portal.web import queue
 from portal.web.engines import engine_of
@@ -34,6 +34,8 @@ WORKERS = 2
 LONGEST_WAIT = 1.0
 #: How long a worker that is told to stop may go on with what it is doing.
 STOP_SECONDS = 10.0
+#: How often work that a wake could not finish is tried again before the next sweep.
+WAKES = 4
 SCHEDULED = "schedule"
 
 
@@ -59,9 +61,17 @@ def publish(run_id: int) -> None:
     publishing.run(engine_of, run_id)
 
 
-def catch_up() -> None:
-    """Try parked events again and read what is marked at the engine."""
+def catch_up(again: int = 0) -> None:
+    """Try parked events again and read what is marked at the engine.
+
+    What was marked anew meanwhile is read again a little later, a few times; then by the sweep.
+    """
     _each(lambda: refreshing.retry_parked(engine_of), lambda: refreshing.refresh_due(engine_of))
+    marked = select(Subscription.subscription_id).where(Subscription.refresh_due.is_(True)).limit(1)
+    still = db.session.scalar(marked) is not None
+    db.session.rollback()
+    if still and again < WAKES:
+        queue.enqueue("wake", again + 1, delay=1.0 + again)
 
 
 def sweep() -> None:

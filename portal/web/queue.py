@@ -40,9 +40,12 @@ class Queue:
         self.task(name, work)
         self.huey.periodic_task(when, name=name)(lambda: self._perform(name))
 
-    def send(self, name: str, *arguments: Any) -> None:
-        """Put a task into the queue."""
-        self._send(name, *arguments)
+    def send(self, name: str, *arguments: Any, delay: float = 0.0) -> None:
+        """Put a task into the queue, for now or for ``delay`` seconds later."""
+        if delay:
+            self._send.schedule((name, *arguments), delay=delay)
+        else:
+            self._send(name, *arguments)
 
     def _perform(self, name: str, *arguments: Any) -> None:
         with self._app.app_context():
@@ -80,12 +83,12 @@ def queue_of(app: Flask) -> Queue:
     return found
 
 
-def enqueue(name: str, *arguments: Any) -> None:
-    """Wake a worker for a task whose rows are committed.
+def enqueue(name: str, *arguments: Any, delay: float = 0.0) -> None:
+    """Wake a worker for a task whose rows are committed, now or ``delay`` seconds later.
 
     Never raises: a queue that cannot be reached only delays the work until the next sweep.
     """
     try:
-        queue_of(current_app).send(name, *arguments)
+        queue_of(current_app).send(name, *arguments, delay=delay)
     except Exception as error:
         log.warning("queue_unreachable", task=name, error=type(error).__name__)

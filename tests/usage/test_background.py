@@ -10,8 +10,9 @@ from portal.cli.usage import usage
 from portal.cli.worker import worker
 from portal.extensions import db
 from portal.flows import publishing
-from portal.models import PublishRun
+from portal.models import PublishRun, Subscription
 from portal.services import publishing as runs
+from portal.web.unit_of_work import unit_of_work
 
 
 def test_a_lost_run_is_resumed_by_the_sweep(metered, engine, factories, travel) -> None:
@@ -66,7 +67,7 @@ def test_one_piece_of_the_sweep_that_fails_holds_up_no_other(
 
 def test_a_queue_that_cannot_be_reached_only_delays(app, metered, factories, travel) -> None:
     class Broken:
-        def send(self, *_arguments: object) -> None:
+        def send(self, *_arguments: object, **_more: object) -> None:
             raise OSError("unreachable")
 
     metered.call(3)
@@ -76,6 +77,27 @@ def test_a_queue_that_cannot_be_reached_only_delays(app, metered, factories, tra
     travel.shift(runs.LEASE)
     jobs.sweep()
     assert metered.total == 3
+
+
+def test_what_is_marked_anew_is_read_again_a_few_times(
+    app: Flask, metered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[object, ...]] = []
+
+    class Remembers:
+        def send(self, *arguments: object, delay: float) -> None:
+            sent.append((*arguments, delay))
+
+    app.extensions["portal_queue"] = Remembers()
+    jobs.catch_up()
+    assert sent == []
+
+    monkeypatch.setattr(jobs.refreshing, "refresh_due", lambda _engine_for: 0)
+    with unit_of_work():
+        db.session.get_one(Subscription, metered.id).refresh_due = True
+    for again in range(6):
+        jobs.catch_up(again)
+    assert sent == [("wake", 1, 1.0), ("wake", 2, 2.0), ("wake", 3, 3.0), ("wake", 4, 4.0)]
 
 
 # --- commands -------------------------------------------------------------------------------

@@ -90,6 +90,24 @@ def _stop(app: Flask) -> None:
         db.engine.dispose()
 
 
+def test_a_task_for_later_runs_later(app: Flask, settings, engine, tmp_path: Path) -> None:
+    other = _with_queue(settings, str(tmp_path / "queue.sqlite3"), engine)
+    done: list[tuple[str, float]] = []
+    queue.queue_of(other).task("note", lambda text: done.append((text, time.monotonic())))
+    jobs.start_embedded(other)
+    began = time.monotonic()
+    try:
+        with other.app_context():
+            queue.enqueue("note", "later", delay=1.0)
+            queue.enqueue("note", "now")
+        _until(lambda: len(done) == 2)
+    finally:
+        _stop(other)
+
+    assert [text for text, _ in done] == ["now", "later"]
+    assert done[1][1] - began >= 1.0
+
+
 def test_another_process_takes_over_when_the_worker_is_killed(
     settings, engine, metered, factories, tmp_path: Path
 ) -> None:
