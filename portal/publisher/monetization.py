@@ -42,7 +42,7 @@ def monetization(uuid: UUID) -> tuple[str, int] | Response:
     except (BillingEngineError, Conflict) as error:
         form.form_errors.append(f"{error.message} Nothing was changed: press Save again.")
         return _page(form, provided_api(me(), str(uuid))), error.status_code
-    _tell(result)
+    _tell(result, wanted=bool(form.enabled.data))
     return redirect(url_for("publisher.monetization", uuid=uuid), 303)
 
 
@@ -66,14 +66,15 @@ def _page(form: MonetizationForm, found: Api) -> str:
     )
 
 
-def _tell(result: Result) -> None:
-    if result.enabled and result.monetized:
-        flash(
-            f"Monetization is enabled. {selling.names(result.monetized)} can be bought.", "success"
-        )
-    elif not result.enabled and result.is_complete:
+def _tell(result: Result, *, wanted: bool) -> None:
+    if wanted and result.monetized:
+        sold = selling.names(result.monetized)
+        flash(f"Monetization is enabled. {sold} can be bought.", "success")
+    elif wanted:
+        flash("Nothing was put up for sale.", "warning")
+    elif result.is_complete:
         flash("Monetization is disabled. Prices and product are archived at Stripe.", "success")
-    elif not result.enabled:
+    else:
         flash("Nothing can be bought any more.", "info")
     for part, sentence in result.failed:
         flash(f"{part}: {sentence} Press Save to repeat it; the rest stays.", "error")

@@ -10,6 +10,7 @@ from portal.errors import Invalid, MoveRefused, NotFound
 from portal.flows import invoicing
 from portal.models import Billing, Block, Subscription
 from portal.publisher import bp
+from portal.publisher.views import page_number
 from portal.services import situations
 from portal.services.paging import page_of
 from portal.services.subscriptions import Cause, Move, make, may
@@ -47,13 +48,12 @@ def blocks_of(subscription: Subscription) -> list[tuple[str, str]]:
 def subscriptions(uuid: UUID) -> str:
     """List an API's subscriptions, and those that ended."""
     found = provided_api(me(), str(uuid))
-    number = min(max(request.args.get("page", 1, type=int), 1), 1_000_000)
     all_of_it = select(Subscription).where(Subscription.api_id == found.api_id)
     page = page_of(
         all_of_it.where(Subscription.ended_at.is_(None)).order_by(
             Subscription.subscription_id.desc()
         ),
-        number,
+        page_number(),
     )
     ended = page_of(
         all_of_it.where(Subscription.ended_at.is_not(None)).order_by(Subscription.ended_at.desc()),

@@ -24,11 +24,16 @@ _DONE = {
 }
 
 
+def page_number() -> int:
+    """Return which page of a list the address asks for; nonsense is the first."""
+    return min(max(request.args.get("page", 1, type=int), 1), 1_000_000)
+
+
 @bp.get("/")
 @publisher_only
 def home() -> str:
     """List the person's APIs."""
-    return render_template("publisher/home.html", rows=apis.listed(me()))
+    return render_template("publisher/home.html", page=apis.listed(me(), page_number()))
 
 
 @bp.route("/apis/new", methods=["GET", "POST"])

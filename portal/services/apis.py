@@ -1,11 +1,13 @@
 """APIs: making and changing them, their life from created to retired, the plans they offer."""
 
 import re
+import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm.attributes import flag_modified
 
 from portal.errors import Conflict, Invalid
 from portal.extensions import db
@@ -16,8 +18,10 @@ from portal.models.subscription import Billing, Subscription
 from portal.models.user import ADMIN, User
 from portal.services import backends
 from portal.services.openapi_import import LONGEST_DESCRIPTION, ImportedApi
+from portal.services.paging import Page, page_of
 
 LONGEST_NAME = 60
+PER_PAGE = 50
 #: First path segments at the gateway that mean something else there.
 RESERVED_CONTEXTS = frozenset({"t", "authorize"})
 _CONTEXT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -53,21 +57,23 @@ class ApiRow:
     subscribers: int
 
 
-def listed(user: User) -> list[ApiRow]:
-    """Return the person's APIs, or all of the tenant for an administrator; three queries."""
+def listed(user: User, number: int = 1) -> Page[ApiRow]:
+    """Return a page of the person's APIs, or of the tenant's for an administrator."""
     query = select(Api).where(Api.tenant_id == user.tenant_id)
     if not user.has_role(ADMIN):
         query = query.where(Api.provider_id == user.user_id)
-    apis = db.session.scalars(query.order_by(func.lower(Api.api_name), Api.api_version)).all()
+    order = (func.lower(Api.api_name), Api.api_version, Api.api_id)
+    page: Page[Api] = page_of(query.order_by(*order), number, per_page=PER_PAGE)
     counted = db.session.execute(
         select(Subscription.api_id, func.count())
         .where(
-            Subscription.api_id.in_([api.api_id for api in apis]), Subscription.ended_at.is_(None)
+            Subscription.api_id.in_([api.api_id for api in page.items]),
+            Subscription.ended_at.is_(None),
         )
         .group_by(Subscription.api_id)
     )
     counts = {int(api_id): int(count) for api_id, count in counted}
-    return [ApiRow(api=api, subscribers=counts.get(api.api_id, 0)) for api in apis]
+    return page.map(lambda api: ApiRow(api=api, subscribers=counts.get(api.api_id, 0)))
 
 
 def draft_of(imported: ImportedApi, *, context: str = "", endpoint_url: str = "") -> ApiDraft:
@@ -86,7 +92,8 @@ def draft_of(imported: ImportedApi, *, context: str = "", endpoint_url: str = ""
 
 def slug(name: str) -> str:
     """Return a path segment made from a name: ``Weather Insights`` is ``weather-insights``."""
-    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].strip("-")
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].strip("-")
     return f"{words}-api" if words in RESERVED_CONTEXTS else words
 
 
@@ -163,12 +170,15 @@ def attach(api: Api, chosen: Collection[str]) -> None:
     :raise portal.errors.Invalid: if one is not a plan of the tenant, or a published API is left
         without any
     """
+    # Locked, so that none of them is deleted in the same moment.
     found = db.session.scalars(
-        select(Policy).where(
+        select(Policy)
+        .where(
             Policy.tenant_id == api.tenant_id,
             Policy.uuid.in_(chosen),
             Policy.deleted_at.is_(None),
         )
+        .with_for_update()
     ).all()
     if len(found) != len(set(chosen)):
         raise Invalid("One of these plans does not exist any more. Load the page again.")
@@ -179,6 +189,8 @@ def attach(api: Api, chosen: Collection[str]) -> None:
         if offer.price.policy_uuid not in kept:
             db.session.delete(offer)
     api.policies = sorted(found, key=lambda policy: policy.policy_id)
+    # Two who save at once meet at the API's row, not at the same pair of API and plan.
+    flag_modified(api, "status")
     db.session.flush()
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from sqlalchemy import ColumnElement, delete, exists, select, update
+from sqlalchemy.exc import IntegrityError
 
 from portal import clock
 from portal.billing.engine import MeterSpec, PriceSpec, ProductSpec
@@ -132,6 +133,7 @@ def intend(api: Api, values: Mapping[str, str]) -> list[Sale]:
     # Two people who save at once meet here, at the API's row, and not at a half-made price.
     db.session.flush()
     account = values[CONNECTED_ACCOUNT]
+    _withdraw_free(api)
     known = {
         row.policy_version_id: row
         for row in db.session.scalars(
@@ -157,6 +159,14 @@ def intend(api: Api, values: Mapping[str, str]) -> list[Sale]:
             db.session.flush()
         sales.append(_sale(api, policy, row))
     return sales
+
+
+def _withdraw_free(api: Api) -> None:
+    """Take off sale what has become free since it was put up."""
+    commercial = {policy.uuid for policy in api.policies if policy.is_commercial}
+    for offer in db.session.scalars(select(Offer).where(Offer.api_id == api.api_id)):
+        if offer.price.policy_uuid not in commercial:
+            db.session.delete(offer)
 
 
 def _sale(api: Api, policy: Policy, row: EnginePrice) -> Sale:
@@ -224,7 +234,8 @@ def meter_of(api: Api, policy: Policy) -> MeterSpec:
 def record_sale(mapping_id: int, *, price_id: str, meter_id: str | None) -> None:
     """Store what the engine answered for one plan and put it up for sale. Repeating is harmless."""
     row = db.session.get_one(EnginePrice, mapping_id)
-    api = db.session.get_one(Api, row.api_id)
+    # Two who save at once would both find no offer: the second one waits here for the first.
+    api = db.session.get_one(Api, row.api_id, with_for_update={"of": Api})
     policy = row.policy_version.policy
     row.product_id, row.plan_id, row.meter_id = product_id(api), price_id, meter_id
     row.meter_event_name = meter_of(api, policy).event_name if meter_id else None
@@ -308,18 +319,21 @@ def record_archived(mapping_id: int) -> None:
 
 def portal_configuration(api: Api, account: str, return_url: str) -> PortalConfiguration:
     """Return the row of the customer portal's configuration in an account, made if need be."""
-    row = db.session.scalars(
-        select(PortalConfiguration).where(
-            PortalConfiguration.tenant_id == api.tenant_id,
-            PortalConfiguration.connected_account == account,
-        )
-    ).one_or_none()
+    query = select(PortalConfiguration).where(
+        PortalConfiguration.tenant_id == api.tenant_id,
+        PortalConfiguration.connected_account == account,
+    )
+    row = db.session.scalars(query).one_or_none()
     if row is None:
         row = PortalConfiguration(
             tenant_id=api.tenant_id, connected_account=account, return_url=return_url
         )
-        db.session.add(row)
-        db.session.flush()
+        try:
+            with db.session.begin_nested():
+                db.session.add(row)
+        except IntegrityError:
+            # Another API of the same account was saved at the same moment.
+            row = db.session.scalars(query).one()
     row.return_url = return_url
     return row
 

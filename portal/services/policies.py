@@ -93,6 +93,8 @@ def delete(policy: Policy) -> None:
 
     :raise portal.errors.Conflict: while an API offers it or a subscription runs on it
     """
+    # Locked, so that nobody attaches it in the same moment.
+    db.session.refresh(policy, with_for_update=True)
     apis = db.session.scalars(
         select(Api.api_name)
         .join(ApiPolicy, ApiPolicy.api_id == Api.api_id)

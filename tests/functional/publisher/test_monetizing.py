@@ -1,10 +1,11 @@
 """Switching an API's monetization on and off, as the billing engine sees it."""
 
 from dataclasses import replace
+from threading import Barrier, Thread
 
 import pytest
 
-from portal.errors import BillingEngineError, EngineUnavailable, Invalid
+from portal.errors import BillingEngineError, Conflict, EngineUnavailable, Invalid
 from portal.extensions import db
 from portal.flows import monetizing
 from portal.models import EnginePrice, Offer, Policy, PortalConfiguration
@@ -270,3 +271,42 @@ def test_the_whole_way_works_on_every_database(engine, api):
     assert enable(engine, api).is_complete
     assert monetizing.disable(engine, api.api_uuid).is_complete
     assert enable(engine, api).is_complete
+
+
+def test_a_plan_that_became_free_is_archived_at_the_next_save(engine, api, bronze):
+    enable(engine, api)
+    price = monetization.current_price(api, bronze)
+    change_price(bronze, billing_plan="FREE")
+    assert monetization.current_price(api, bronze) is None
+    assert enable(engine, api).archived == ("Bronze",)
+    assert not held(engine).prices[price.plan_id].active
+    assert [state.policy.name for state in monetization.plan_states(api)] == ["Pay-as-you-go"]
+
+
+@pytest.mark.all_databases
+def test_two_who_save_at_once_sell_each_plan_once(app, engine, api):
+    uuid, problems = api.api_uuid, []
+    db.session.rollback()
+    together = Barrier(2)
+
+    def save():
+        with app.app_context():
+            together.wait(5)
+            try:
+                monetizing.enable(engine, uuid, {"ConnectedAccountKey": ACCOUNT}, return_url=BACK)
+            except Conflict:
+                pass
+            except Exception as error:
+                problems.append(error)
+            finally:
+                db.session.remove()
+
+    threads = [Thread(target=save) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert db.session.query(Offer).count() == 2
+    assert db.session.query(EnginePrice).count() == 2
+    assert db.session.query(PortalConfiguration).count() == 1
