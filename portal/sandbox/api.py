@@ -6,19 +6,22 @@ import base64
 import json
 import logging
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 
-from portal.sandbox import accounts, expand, idempotency, ids, spec
+from portal.sandbox import accounts, expand, faults, idempotency, ids, spec
 from portal.sandbox.call import ENDPOINTS, Call, Endpoint, refuse_unmodelled
 from portal.sandbox.errors import StripeError, invalid, unrecognized
+from portal.sandbox.faults import Fault
 from portal.sandbox.idempotency import InFlight, Replay
 from portal.sandbox.requestlog import Entry
 from portal.sandbox.service import Sandbox
 from portal.sandbox.settings import API_VERSION
+from portal.sandbox.severing import SEVER
 from portal.sandbox.spec import Operation, SpecError
 from portal.sandbox.store import Cause, Db, Record
 
@@ -46,15 +49,21 @@ class Asked:
     account: str | None = None
     platform: str = ""
     pairs: Pairs = field(default_factory=list)
+    fault: Fault | None = None
+
+    def suffers(self, kind: str) -> bool:
+        """Tell whether this request was chosen for a fault."""
+        return self.fault is not None and self.fault.kind == kind
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, body and whether it was given before."""
+    """Status, body, whether it was given before, and headers beyond the usual ones."""
 
     status: int
     body: dict[str, Any]
     replayed_from: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 def handle(sandbox: Sandbox, in_flight: InFlight, request: Request) -> Response:
@@ -65,7 +74,7 @@ def handle(sandbox: Sandbox, in_flight: InFlight, request: Request) -> Response:
     try:
         answer = _answer(sandbox, in_flight, request, asked)
     except StripeError as error:
-        answer = Answer(error.status, error.body())
+        answer = Answer(error.status, error.body(), headers=error.headers)
     except HTTPException as broken:
         text = f"Sandbox: {broken.description}"
         answer = Answer(broken.code or 400, StripeError(broken.code or 400, text).body())
@@ -73,6 +82,7 @@ def handle(sandbox: Sandbox, in_flight: InFlight, request: Request) -> Response:
         answer = Answer(400, invalid(refused.message, refused.param, refused.code).body())
     milliseconds = int((time.monotonic() - began) * 1000)
     sandbox.log.add(_entry(asked, answer, sandbox.clock.now(), milliseconds))
+    request.environ[SEVER] = asked.suffers("reset_after")
     return _response(asked, answer)
 
 
@@ -80,6 +90,9 @@ def _answer(sandbox: Sandbox, in_flight: InFlight, request: Request, asked: Aske
     with sandbox.store.read() as db:
         platform, account = _authenticate(db, request)
     asked.platform, asked.account = platform["id"], account
+    sandbox.limits.admit(account)
+    asked.fault = _fault(sandbox, request, account)
+    faults.before(asked.fault)
     _check_version(request)
     operation = spec.match(request.method, request.path)
     endpoint = ENDPOINTS.get(operation.operation_id) if operation else None
@@ -90,13 +103,37 @@ def _answer(sandbox: Sandbox, in_flight: InFlight, request: Request, asked: Aske
     refuse_unmodelled(endpoint, params)
     if request.method == "GET":
         with sandbox.store.read() as db:
-            return _execute(sandbox, db, operation, endpoint, params, asked)
+            answer = _execute(sandbox, db, operation, endpoint, params, asked)
+        if asked.suffers("error_after"):
+            raise faults.after()
+        return answer
     if asked.idempotency_key is not None:
         idempotency.check(asked.idempotency_key)
-    with in_flight.hold(account, asked.idempotency_key):
+    with _apart(sandbox, asked, params), in_flight.hold(account, asked.idempotency_key):
         cause = Cause(asked.id, asked.idempotency_key)
         with sandbox.store.write(cause) as db:
             return _once(sandbox, db, operation, endpoint, params, asked)
+
+
+def _apart(sandbox: Sandbox, asked: Asked, params: dict[str, Any]) -> AbstractContextManager[None]:
+    # https://docs.stripe.com/rate-limits: one concurrent call per meter and customer.
+    if asked.path != "/v1/billing/meter_events":
+        return nullcontext()
+    customer = params.get("payload", {}).get("stripe_customer_id", "")
+    return sandbox.limits.alone(str(asked.account), str(params.get("event_name")), str(customer))
+
+
+def _fault(sandbox: Sandbox, request: Request, account: str) -> Fault | None:
+    """Return what this request was chosen to suffer, counted down."""
+    carried = faults.from_header(request.headers, sandbox.settings.admin_token)
+    if carried is not None:
+        return carried
+    facts = {"method": request.method, "path": request.path, "account": account}
+    with sandbox.store.read() as db:
+        if faults.next_one(db, "api", **facts) is None:
+            return None
+    with sandbox.store.write() as db:
+        return faults.take(db, "api", **facts)
 
 
 def _once(
@@ -127,6 +164,8 @@ def _once(
         db.execute("ROLLBACK TO attempt")
         answer = Answer(500, StripeError(500, _BROKE, type="api_error").body())
     db.execute("RELEASE attempt")
+    if asked.suffers("error_after"):
+        answer, saved = Answer(500, faults.after().body()), True
     if key is not None and saved:
         idempotency.keep(
             db, account, key, print_, Replay(answer.status, answer.body, asked.id), now=now
@@ -269,9 +308,11 @@ def _entry(asked: Asked, answer: Answer, now: int, milliseconds: int) -> Entry:
 
 
 def _response(asked: Asked, answer: Answer) -> Response:
-    response = Response(
-        json.dumps(answer.body, indent=2) + "\n", answer.status, mimetype="application/json"
-    )
+    text = json.dumps(answer.body, indent=2) + "\n"
+    if asked.suffers("malformed"):
+        text = text[: len(text) // 2]
+    response = Response(text, answer.status, mimetype="application/json")
+    response.headers.update(answer.headers)
     response.headers["Request-Id"] = asked.id
     response.headers["Stripe-Version"] = API_VERSION
     response.headers["Cache-Control"] = "no-cache, no-store"

@@ -10,21 +10,23 @@ import atexit
 
 from flask import Flask, Response, jsonify, request
 
-from portal.sandbox import api, control_billing, resources
+from portal.sandbox import api, control_billing, control_faults, resources
 from portal.sandbox.background import Background
 from portal.sandbox.clock import Clock, RealClock
 from portal.sandbox.control import control
 from portal.sandbox.idempotency import InFlight
+from portal.sandbox.limits import Limits
 from portal.sandbox.pages import register
 from portal.sandbox.requestlog import RequestLog
 from portal.sandbox.service import Sandbox, current
 from portal.sandbox.settings import SandboxSettings, from_environment
+from portal.sandbox.severing import Severing
 from portal.sandbox.store import Store
 from portal.sandbox.webhooks import Courier, Transport
 
 _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 _BODY_LIMIT = 1024 * 1024
-_REGISTERED = (control_billing, resources)
+_REGISTERED = (control_billing, control_faults, resources)
 
 
 def create_sandbox(
@@ -41,18 +43,25 @@ def create_sandbox(
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _BODY_LIMIT
     app.secret_key = settings.admin_token
+    time = clock or RealClock()
     store = Store(
         settings.database,
         base_url=settings.base_url,
         meter_lag=settings.meter_lag,
         strict=settings.strict,
+        clock=time,
     )
-    time = clock or RealClock()
     sandbox = Sandbox(
-        settings, store, time, Courier(store, time, settings, transport), RequestLog(store)
+        settings,
+        store,
+        time,
+        Courier(store, time, settings, transport),
+        RequestLog(store),
+        Limits(time, settings.rate_limit),
     )
     app.extensions["sandbox"] = sandbox
     _route_api(app)
+    app.wsgi_app = Severing(app.wsgi_app)  # type: ignore[method-assign]
     app.register_blueprint(control)
     register(app)
     if background:

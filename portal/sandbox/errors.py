@@ -34,6 +34,7 @@ class StripeError(Exception):
         self.param = param
         self.keep = keep
         self.extra = extra
+        self.headers: dict[str, str] = {}
 
     @property
     def saved(self) -> bool:

@@ -40,7 +40,8 @@ def emit(
         "id": ids.new("event"),
         "object": "event",
         "api_version": API_VERSION,
-        "created": now,
+        # Stripe dates events by the real time, objects on a test clock by their clock.
+        "created": db.wall if record.get("_clock") else now,
         "data": data,
         "livemode": False,
         "pending_webhooks": len(endpoints),
@@ -54,7 +55,7 @@ def emit(
     db.execute(
         "INSERT INTO events (id, account, type, object_id, created, body)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        event["id"], account, type, record["id"], now, json.dumps(event),
+        event["id"], account, type, record["id"], event["created"], json.dumps(event),
     )  # fmt: skip
     for endpoint in endpoints:
         queue(db, event["id"], endpoint["id"], due_at=0)

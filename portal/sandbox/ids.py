@@ -26,10 +26,12 @@ _SHAPES = {
     "payment_method": ("pm_1", 23),
     "billing_portal.configuration": ("bpc_1", 23),
     "billing_portal.session": ("bps_1", 23),
+    "test_helpers.test_clock": ("clock_1", 23),
     "webhook_endpoint": ("we_1", 23),
     "event": ("evt_1", 23),
     "request": ("req_", 14),
     "delivery": ("whd_", 14),
+    "fault": ("fault_", 14),
     "summary": ("mtrusg_test_61", 30),
 }
 
@@ -43,6 +45,11 @@ def new(kind: str) -> str:
     """Return a fresh identifier for an object of `kind` (the value of its `object` key)."""
     prefix, length = _SHAPES[kind]
     return prefix + random_text(length)
+
+
+def prefix(kind: str) -> str:
+    """Return what the identifiers of a kind begin with."""
+    return _SHAPES[kind][0]
 
 
 def secret_key() -> str:

@@ -36,6 +36,7 @@ CREATE INDEX IF NOT EXISTS objects_parent ON objects (parent, kind) WHERE parent
 CREATE UNIQUE INDEX IF NOT EXISTS objects_lookup ON objects (account, kind, lookup)
   WHERE lookup IS NOT NULL;
 CREATE INDEX IF NOT EXISTS objects_token ON objects (lookup, kind) WHERE lookup IS NOT NULL;
+CREATE INDEX IF NOT EXISTS objects_clock ON objects (clock, kind) WHERE clock IS NOT NULL;
 CREATE INDEX IF NOT EXISTS objects_due ON objects (clock, due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS meter_events (
@@ -52,6 +53,7 @@ CREATE TABLE IF NOT EXISTS meter_events (
   canceled INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS meter_events_sum ON meter_events (meter, customer, timestamp);
+CREATE INDEX IF NOT EXISTS meter_events_pending ON meter_events (counts_at);
 CREATE INDEX IF NOT EXISTS meter_events_identifier
   ON meter_events (account, event_name, identifier);
 
@@ -94,6 +96,22 @@ CREATE TABLE IF NOT EXISTS idempotency (
   PRIMARY KEY (account, key)
 ) WITHOUT ROWID;
 
+CREATE TABLE IF NOT EXISTS faults (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  family TEXT NOT NULL,
+  times INTEGER NOT NULL,
+  remaining INTEGER NOT NULL,
+  body TEXT NOT NULL
+);
+
+-- What is wrong with the next attempt of a delivery.
+CREATE TABLE IF NOT EXISTS delivery_faults (
+  delivery TEXT PRIMARY KEY,
+  endpoint TEXT NOT NULL,
+  kind TEXT NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS requests (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
@@ -111,4 +129,5 @@ CREATE TABLE IF NOT EXISTS requests (
 
 TABLES = (
     "accounts", "objects", "meter_events", "events", "deliveries", "idempotency", "requests",
+    "faults", "delivery_faults",
 )  # fmt: skip

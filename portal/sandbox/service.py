@@ -8,6 +8,7 @@ from typing import cast
 from flask import current_app
 
 from portal.sandbox.clock import Clock
+from portal.sandbox.limits import Limits
 from portal.sandbox.requestlog import RequestLog
 from portal.sandbox.settings import SandboxSettings
 from portal.sandbox.store import Store
@@ -23,6 +24,7 @@ class Sandbox:
     clock: Clock
     courier: Courier
     log: RequestLog
+    limits: Limits
 
 
 def current() -> Sandbox:

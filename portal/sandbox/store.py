@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from portal.sandbox.clock import Clock, RealClock
 from portal.sandbox.schema import SCHEMA, TABLES
 
 Record = dict[str, Any]
@@ -39,13 +40,15 @@ class Page:
 
 @dataclass(slots=True)
 class Db:
-    """An open transaction."""
+    """An open transaction; `wall` is the sandbox's present second, whatever a test clock says."""
 
     connection: sqlite3.Connection
     base_url: str
     meter_lag: int = 0
     cause: Cause = field(default_factory=Cause)
     strict: bool = False
+    wall: int = 0
+    writes: bool = False
 
     def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
         """Run one statement."""
@@ -171,10 +174,17 @@ class Store:
     """The file. `write` transactions run one after the other; `read` ones beside them."""
 
     def __init__(
-        self, path: str, *, base_url: str = "", meter_lag: int = 0, strict: bool = False
+        self,
+        path: str,
+        *,
+        base_url: str = "",
+        meter_lag: int = 0,
+        strict: bool = False,
+        clock: Clock | None = None,
     ) -> None:
         """Open `path` and create the tables it lacks; `strict` checks every event's payload."""
         self.path = path
+        self._clock = clock or RealClock()
         self.strict = strict
         self.base_url = base_url
         self.meter_lag = meter_lag
@@ -199,7 +209,15 @@ class Store:
         with self._write_lock:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
-                yield Db(self._writer, self.base_url, self.meter_lag, cause or Cause(), self.strict)
+                yield Db(
+                    self._writer,
+                    self.base_url,
+                    self.meter_lag,
+                    cause or Cause(),
+                    self.strict,
+                    self._clock.now(),
+                    writes=True,
+                )
             except BaseException:
                 self._writer.execute("ROLLBACK")
                 raise
@@ -214,7 +232,7 @@ class Store:
         connection = connection or self._connect()
         connection.execute("BEGIN")
         try:
-            yield Db(connection, self.base_url, self.meter_lag)
+            yield Db(connection, self.base_url, self.meter_lag, wall=self._clock.now())
         finally:
             connection.execute("ROLLBACK")
             with self._pool_lock:

@@ -6,21 +6,18 @@ Stripe's are; orderly mode sends each endpoint its events one by one.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any
 
 import requests
 
-from portal.sandbox import events, ids
+from portal.sandbox import events, faults, ids, parcels
 from portal.sandbox.clock import Clock
+from portal.sandbox.faults import Fault
+from portal.sandbox.parcels import Parcel
 from portal.sandbox.settings import SandboxSettings
 from portal.sandbox.store import Db, Record, Store
 
@@ -33,32 +30,6 @@ _DUPLICATES = 0.05
 _WORKERS = 4
 
 Transport = Callable[[str, Mapping[str, str], bytes], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """One attempt that is ready to be sent."""
-
-    delivery: str
-    url: str
-    headers: dict[str, str]
-    body: bytes
-
-
-def sign(body: bytes, secrets: list[str], timestamp: int) -> str:
-    """Return the `Stripe-Signature` header: one `v1` per active secret."""
-    message = f"{timestamp}.".encode() + body
-    digests = [hmac.new(key.encode(), message, hashlib.sha256).hexdigest() for key in secrets]
-    return ",".join([f"t={timestamp}", *(f"v1={digest}" for digest in digests)])
-
-
-def active_secrets(endpoint: Record, *, now: int) -> list[str]:
-    """Return the endpoint's secrets, newest first; a rolled one counts until it expires."""
-    return [
-        entry["secret"]
-        for entry in endpoint["_secrets"]
-        if entry["until"] is None or entry["until"] > now
-    ]
 
 
 class HttpTransport:
@@ -116,15 +87,34 @@ class Courier:
             return
         with self._store.write() as db:
             rows = db.execute(
-                "SELECT id, event, endpoint FROM deliveries WHERE state = 'new' ORDER BY seq"
+                "SELECT d.id, d.event, d.endpoint, e.type, e.account FROM deliveries d"
+                " JOIN events e ON e.id = d.event WHERE d.state = 'new' ORDER BY d.seq"
             ).fetchall()
-            for identifier, event, endpoint in rows:
-                due = now if self._orderly else now + self._random.uniform(0.0, 0.4)
-                _settle(db, identifier, state="pending", due_at=due)
-                if not self._orderly and self._random.random() < _DUPLICATES:
-                    again = due + self._random.uniform(0.2, 1.0)
-                    twin = events.queue(db, event, endpoint, due_at=again)
-                    db.execute("UPDATE deliveries SET duplicate = 1 WHERE id = ?", twin)
+            for identifier, event, endpoint, type, account in rows:
+                fault = faults.take(db, "webhook", type=type, endpoint=endpoint, account=account)
+                self._schedule(db, (identifier, event, endpoint), fault, now)
+
+    def _schedule(
+        self, db: Db, delivery: tuple[str, str, str], fault: Fault | None, now: float
+    ) -> None:
+        identifier, event, endpoint = delivery
+        kind = fault.kind if fault else ""
+        if kind == "webhook_drop":
+            _settle(db, identifier, state="dropped", due_at=0.0)
+            return
+        due = now if self._orderly else now + self._random.uniform(0.0, 0.4)
+        due += fault.seconds if fault else 0.0
+        _settle(db, identifier, state="pending", due_at=due)
+        by_chance = not self._orderly and self._random.random() < _DUPLICATES
+        if by_chance or kind == "webhook_duplicate":
+            again = due + self._random.uniform(0.2, 1.0)
+            twin = events.queue(db, event, endpoint, due_at=again)
+            db.execute("UPDATE deliveries SET duplicate = 1 WHERE id = ?", twin)
+        elif kind and kind != "webhook_delay":
+            db.execute(
+                "INSERT INTO delivery_faults (delivery, endpoint, kind) VALUES (?, ?, ?)",
+                identifier, endpoint, kind,
+            )  # fmt: skip
 
     def next_due(self) -> float | None:
         """Return when the next delivery is due."""
@@ -189,7 +179,7 @@ class Courier:
             ).fetchone()
             if row is None:
                 return
-            parcel = _pack(db, delivery, now=self._clock.now())
+            parcel = parcels.pack(db, delivery, now=self._clock.now())
         if parcel is None:
             with self._store.write() as db:
                 _settle(db, delivery, state="dropped", due_at=0.0)
@@ -201,17 +191,23 @@ class Courier:
         except requests.RequestException as failure:
             error = type(failure).__name__
         with self._store.write() as db:
-            self._finish(db, delivery, status, error)
+            self._finish(db, parcel, status, error)
 
-    def _finish(self, db: Db, delivery: str, status: int | None, error: str | None) -> None:
-        now = self._clock.precise()
-        row = db.execute("SELECT attempts FROM deliveries WHERE id = ?", delivery).fetchone()
+    def _finish(self, db: Db, parcel: Parcel, status: int | None, error: str | None) -> None:
+        now, delivery = self._clock.precise(), parcel.delivery
+        row = db.execute(
+            "SELECT attempts, endpoint FROM deliveries WHERE id = ?", delivery
+        ).fetchone()
         if row is None:
             return
-        attempts = int(row[0]) + 1
-        state, due = "pending", now
-        if status is not None and 200 <= status < 300:
+        db.execute("DELETE FROM delivery_faults WHERE delivery = ?", delivery)
+        attempts, state, due = int(row[0]) + 1, "pending", now
+        if parcel.falsified in parcels.FALSIFIED:
+            # It was not the event: that one still has to arrive, whatever was answered.
+            attempts, due, error = attempts - 1, now + BACKOFF[0], f"sent {parcel.falsified}"
+        elif status is not None and 200 <= status < 300:
             state = "delivered"
+            _release(db, row[1], now=now)
         elif attempts > len(BACKOFF):
             state = "failed"
         else:
@@ -250,25 +246,13 @@ def _settle(db: Db, delivery: str, *, state: str, due_at: float) -> None:
     db.execute("UPDATE deliveries SET state = ?, due_at = ? WHERE id = ?", state, due_at, delivery)
 
 
-def _pack(db: Db, delivery: str, *, now: int) -> Parcel | None:
-    row = db.execute(
-        "SELECT d.endpoint, e.body FROM deliveries d JOIN events e ON e.id = d.event"
-        " WHERE d.id = ?",
-        delivery,
-    ).fetchone()
-    endpoint = db.find("webhook_endpoint", row[0]) if row else None
-    if endpoint is None or endpoint["status"] != "enabled":
-        return None
-    event: dict[str, Any] = json.loads(row[1])
-    if not endpoint["_connect"]:
-        event.pop("account", None)
-    body = json.dumps(event, indent=2).encode()
-    headers = {
-        "Content-Type": "application/json; charset=utf-8",
-        "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-        "Stripe-Signature": sign(body, active_secrets(endpoint, now=now), now),
-    }
-    return Parcel(delivery, endpoint["url"], headers, body)
+def _release(db: Db, endpoint: str, *, now: float) -> None:
+    """Let what was held back follow the delivery that has just overtaken it."""
+    db.execute(
+        "UPDATE deliveries SET due_at = min(due_at, ?) WHERE state = 'pending' AND id IN"
+        " (SELECT delivery FROM delivery_faults WHERE endpoint = ? AND kind = 'webhook_reorder')",
+        now, endpoint,
+    )  # fmt: skip
 
 
 def resend(db: Db, event: str, endpoint: str, *, now: float) -> str:

@@ -51,7 +51,7 @@ class World:
         """The SDK acting for the platform itself."""
         return stripe_client(self.app, self.key)
 
-    def control(self, path: str, **body: Any) -> dict[str, Any]:
+    def control(self, path: str, /, **body: Any) -> dict[str, Any]:
         """Call one of the sandbox's own controls."""
         answer = self.app.test_client().post(
             f"/_sandbox{path}", json=body, headers={"Authorization": f"Bearer {TOKEN}"}

@@ -76,7 +76,7 @@ def start(database: Path, port: int) -> subprocess.Popen[bytes]:
     raise AssertionError("the sandbox did not start")
 
 
-def control(port: int, method: str, path: str, **body: Any) -> Any:
+def control(port: int, method: str, path: str, /, **body: Any) -> Any:
     answer = requests.request(
         method,
         f"http://127.0.0.1:{port}/_sandbox{path}",

@@ -26,14 +26,17 @@ class WsgiHttpClient(HTTPClient):
     ) -> tuple[str, int, Mapping[str, str]]:
         """Make one request; nothing is retried here."""
         parts = urlsplit(url)
-        answer = self._client.open(
-            parts.path,
-            method=method.upper(),
-            query_string=parts.query,
-            headers=dict(headers),
-            data=post_data,
-            base_url=f"{parts.scheme}://{parts.netloc}",
-        )
+        try:
+            answer = self._client.open(
+                parts.path,
+                method=method.upper(),
+                query_string=parts.query,
+                headers=dict(headers),
+                data=post_data,
+                base_url=f"{parts.scheme}://{parts.netloc}",
+            )
+        except ConnectionResetError as lost:
+            raise stripe.APIConnectionError(str(lost), should_retry=True) from lost
         self.last_headers = CaseInsensitiveDict(answer.headers.items())
         return answer.get_data(as_text=True), answer.status_code, self.last_headers
 

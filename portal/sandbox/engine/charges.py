@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from portal.sandbox import accounts, events, ids, serializers
+from portal.sandbox import accounts, events, faults, ids, serializers
 from portal.sandbox.engine import cards, dunning
 from portal.sandbox.engine.results import Kind, PayResult
 from portal.sandbox.store import Db, Record
@@ -102,7 +102,20 @@ def charge(
     return _fail(db, invoice, subscription, method, verdict or "no_method", attempt)
 
 
+_PLANNED = {"requires_action": "authenticate", "card_declined": "generic_decline"}
+
+
 def _verdict(db: Db, subscription: Record, method: Record | None, attempt: Attempt) -> str | None:
+    fault = faults.take(
+        db,
+        "charge",
+        payment_method=method["id"] if method else None,
+        customer=subscription["customer"],
+        subscription=subscription["id"],
+        account=subscription["_account"],
+    )
+    if fault is not None:
+        return _PLANNED.get(fault.outcome, fault.outcome)
     planned = subscription.pop("_fail_next", None) if not attempt.present else None
     if planned is not None:
         db.save(subscription)

@@ -11,7 +11,11 @@ from portal.sandbox.resources import common
 from portal.sandbox.serializers.base import listing
 
 _KEPT = 30 * 86400
-_OPEN = "EXISTS (SELECT 1 FROM deliveries d WHERE d.event = events.id AND d.state <> 'delivered')"
+# An endpoint that got the event at last (a repeat, a resend) counts as served.
+_OPEN = (
+    "EXISTS (SELECT 1 FROM deliveries d WHERE d.event = events.id AND NOT EXISTS (SELECT 1 FROM"
+    " deliveries s WHERE s.event = d.event AND s.endpoint = d.endpoint AND s.state = 'delivered'))"
+)
 _SENT = "EXISTS (SELECT 1 FROM deliveries d WHERE d.event = events.id)"
 
 
