@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import requests
@@ -249,7 +250,8 @@ def _after(term: Element) -> str:
     siblings = term.parent.children if term.parent else []
     following = siblings[siblings.index(term) + 1 :]
     elements = [item for item in following if isinstance(item, Element)]
-    return elements[0].words if elements and elements[0].tag == "dd" else ""
+    beside = takewhile(lambda item: item.tag == "dd", elements)
+    return " ".join(item.words for item in beside)
 
 
 def _around(item: Element, within: str) -> str:

@@ -98,7 +98,7 @@ def own_label(root: Element, control: Element) -> str:
         if label["for"] and label["for"] == control["id"]:
             return label.words
     around = control.inside("label")
-    return around.words if around is not None else control["aria-label"]
+    return around.words_without(*CONTROLS) if around is not None else control["aria-label"]
 
 
 def _plain(label: str) -> str:

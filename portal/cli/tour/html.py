@@ -70,17 +70,21 @@ class Element:
     @property
     def words(self) -> str:
         """The text that a person reads, in one line."""
-        return " ".join(" ".join(_visible(self)).split())
+        return self.words_without()
+
+    def words_without(self, *tags: str) -> str:
+        """Return what a person reads, but for what stands in elements with these tags."""
+        return " ".join(" ".join(_visible(self, tags)).split())
 
 
-def _visible(element: Element) -> Iterator[str]:
-    if element.tag in SILENT:
+def _visible(element: Element, without: tuple[str, ...]) -> Iterator[str]:
+    if element.tag in SILENT or element.tag in without:
         return
     for child in element.children:
         if isinstance(child, str):
             yield child
         else:
-            yield from _visible(child)
+            yield from _visible(child, without)
 
 
 class _Builder(HTMLParser):
