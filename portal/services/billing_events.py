@@ -310,4 +310,5 @@ def _would_change(subscription: Subscription, event: BillingEvent) -> bool:
         return billing is Billing.OVERDUE
     if event.kind is EventKind.PAYMENT_ACTION_REQUIRED:
         return billing is Billing.PAID or not subscription.needs_authentication
-    return billing is Billing.PAID
+    # An overdue subscription without a page to pay at helps nobody: only invoices name one.
+    return billing is Billing.PAID or subscription.pay_url is None

@@ -32,6 +32,20 @@ def test_a_bank_that_asks_is_noticed_in_every_order_of_one_second(app, engine, f
         assert sale.subscription.needs_authentication, order
 
 
+def test_there_is_a_page_to_pay_at_in_every_order_of_one_second(app, engine, factories, browser):
+    for number, order in enumerate(itertools.permutations(range(2))):
+        plan = factories.fixed_policy()
+        sale = start_sale(app, engine, factories, type(browser)(app), plan, f"dev{number}")
+        engine_id = sale.pay()
+        with later(60):
+            events = engine.provider.fail_renewal(engine_id)
+            sale.deliver(*(events[index] for index in order))
+            refreshing.refresh_due(sale.engine_for)
+
+        assert sale.status == "BLOCKED", order
+        assert sale.subscription.pay_url, order
+
+
 class Overtaken:
     """An engine whose first answer about a subscription is overtaken by events."""
 
