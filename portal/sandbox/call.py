@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from portal.sandbox.engine import clocks
 from portal.sandbox.errors import unsupported
 from portal.sandbox.settings import SandboxSettings
-from portal.sandbox.store import Db
+from portal.sandbox.store import Db, Record
 
 Json = dict[str, Any]
 
@@ -24,6 +25,14 @@ class Call:
     params: Json
     now: int
     settings: SandboxSettings
+
+    def follow(self, record: Record) -> Record:
+        """Let the request happen at the time of `record`'s test clock, if it has one; return it.
+
+        :raise StripeError: 429 for a change while that clock advances
+        """
+        self.now = clocks.moment(self.db, record, self.now)
+        return record
 
 
 Handler = Callable[[Call], Json]

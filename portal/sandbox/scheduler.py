@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
-from portal.sandbox.engine import checkout, invoices, subscriptions
-from portal.sandbox.store import Db, Record, Store
+from portal.sandbox.engine import advancing, clocks, due
+from portal.sandbox.store import Store
 
 log = logging.getLogger(__name__)
 
 _POSTPONE = 60
 
 
-def _expire(db: Db, session: Record, *, now: int) -> None:
-    checkout.expire(db, session, now=now)
-
-
-_HANDLERS: dict[str, Callable[..., None]] = {
-    "checkout.session": _expire,
-    "invoice": invoices.advance,
-    "subscription": subscriptions.advance,
-}
-
-
 def run_due(store: Store, now: int, *, limit: int = 1000, careful: bool = False) -> int:
     """Do up to `limit` pieces of due work in the order of their moments; return how many.
 
-    Each is a transaction of its own and is told that it is the moment at which it was due. With
-    `careful` a piece that breaks is logged and postponed, so that it doesn't hold up the rest.
+    Each is a transaction of its own and is told that it is the moment at which it was due; one
+    batch of a test clock's advance is such a piece. With `careful` a piece that breaks is logged
+    and postponed, so that it doesn't hold up the rest.
     """
     done = 0
     while done < limit:
@@ -59,6 +48,7 @@ def _do(store: Store, identifier: str, now: int) -> None:
         ).fetchone()
         if row is None:
             return
-        record = db.find(row[0], identifier)
-        if record is not None:
-            _HANDLERS[row[0]](db, record, now=int(row[1]))
+        if row[0] != clocks.KIND:
+            due.perform(db, row[0], identifier, int(row[1]))
+        elif (clock := db.find(clocks.KIND, identifier)) is not None:
+            advancing.work(db, clock)

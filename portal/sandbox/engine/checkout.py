@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portal.sandbox import events, ids
-from portal.sandbox.engine import cards, charges, invoices, methods, subscriptions
+from portal.sandbox.engine import cards, charges, clocks, invoices, methods, subscriptions
 from portal.sandbox.engine.cards import Card
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.serializers.customers import SHAPE as CUSTOMER
@@ -29,6 +29,7 @@ def pay(
     Success creates the subscription and its paid first invoice. A decline leaves everything as it
     was, and the session open. A second press on a complete session changes nothing.
     """
+    now = clocks.moment(db, session, now)
     if session["status"] == "complete":
         return PayResult("paid", session=session)
     if session["status"] != "open" or session["expires_at"] <= now:

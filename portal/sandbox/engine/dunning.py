@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from portal.sandbox import accounts, events
 from portal.sandbox.engine import endings
+from portal.sandbox.engine.moments import next_due
 from portal.sandbox.store import Db, Record
 
 UPDATED = "customer.subscription.updated"
@@ -57,5 +58,4 @@ def recover(db: Db, invoice: Record, *, now: int) -> None:
         subscription["status"] = "active"
         if subscription.get("_ends_incomplete"):
             del subscription["_ends_incomplete"]
-            item = subscription["items"][0]
-            subscription["_due_at"] = item["current_period_end"]
+            subscription["_due_at"] = next_due(subscription)

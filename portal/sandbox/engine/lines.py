@@ -79,11 +79,19 @@ def licensed(db: Db, subscription: Record, *, following: bool = False) -> list[L
         start, end = item["current_period_start"], item["current_period_end"]
         if following:
             start, end = end, period_end(subscription, price, end)
-        result.append(_line(db, subscription, item, price, item["quantity"], start, end))
+        line = _line(db, subscription, item, price, item["quantity"], start, end)
+        if subscription["status"] == "trialing" and not following:
+            line.update(amount=0, description=_trial_text(db, line, price))
+        result.append(line)
     return result
 
 
-def metered(db: Db, subscription: Record, *, now: int, until: int | None = None) -> list[Line]:
+def _trial_text(db: Db, line: Line, price: Record) -> str:
+    product = db.need("product", price["_account"], line["product"])
+    return f"Trial period for {product['name']}"
+
+
+def metered(db: Db, subscription: Record, *, until: int | None = None) -> list[Line]:
     """Return the lines in arrears for the items' present period, cut off at `until`."""
     result = []
     for item in subscription["items"]:
@@ -91,23 +99,23 @@ def metered(db: Db, subscription: Record, *, now: int, until: int | None = None)
         if not is_metered(price):
             continue
         start, end = item["current_period_start"], until or item["current_period_end"]
-        count = counted(db, subscription, price, start, end, now=now)
+        count = counted(db, subscription, price, start, end)
         result.append(_line(db, subscription, item, price, count, start, end))
     return result
 
 
-def counted(db: Db, subscription: Record, price: Record, start: int, end: int, *, now: int) -> int:
+def counted(db: Db, subscription: Record, price: Record, start: int, end: int) -> int:
     """Return the usage that a metered price bills for a period."""
     meter = db.need("billing.meter", subscription["_account"], price["recurring"]["meter"])
-    return usage.quantity(db, meter, subscription["customer"], start, end, now=now)
+    return usage.quantity(db, meter, subscription["customer"], start, end)
 
 
-def recount(db: Db, subscription: Record, line: Line, *, now: int) -> None:
+def recount(db: Db, subscription: Record, line: Line) -> None:
     """Bring a metered line of a draft up to date: late events count until finalization."""
     price = db.need("price", subscription["_account"], line["price"])
     product = db.need("product", price["_account"], line["product"])
     start, end = line["period"]["start"], line["period"]["end"]
-    line["quantity"] = counted(db, subscription, price, start, end, now=now)
+    line["quantity"] = counted(db, subscription, price, start, end)
     line["amount"] = money.line_amount(price, line["quantity"])
     line["description"] = description(product, price, line["quantity"])
 

@@ -31,6 +31,7 @@ def create(db: Db, account: str, card: Card, *, now: int, authenticated: bool = 
 def attach(db: Db, method: Record, customer: Record, *, now: int) -> Record:
     """Attach a saved card to `customer`."""
     method["customer"] = customer["id"]
+    method["_clock"] = customer.get("_clock")
     db.save(method)
     events.emit(db, method, "payment_method.attached", now=now)
     return method

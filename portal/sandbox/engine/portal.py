@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from portal.sandbox import events
-from portal.sandbox.engine import cards, methods
+from portal.sandbox.engine import cards, clocks, methods
 from portal.sandbox.engine import invoices as billing
 from portal.sandbox.engine import subscriptions as running
 from portal.sandbox.engine.cards import Card
+from portal.sandbox.engine.moments import max_period_end
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.store import Db, Record
 
@@ -115,13 +116,13 @@ def cancel(
 
     :raise PortalRefused: when the portal doesn't offer it or the subscription isn't the customer's
     """
-    settings = _allow(ps, "subscription_cancel")
+    settings, now = _allow(ps, "subscription_cancel"), clocks.moment(db, ps.customer, now)
     subscription = _subscription(db, ps, sub_id)
     if settings["mode"] == "immediately":
         return running.cancel(db, subscription, now=now, comment=comment, feedback=reason or None)
     if subscription["cancel_at"] is not None or subscription["cancel_at_period_end"]:
         return subscription
-    end = running.max_period_end(subscription)
+    end = max_period_end(subscription)
     return running.schedule_cancel(
         db, subscription, now=now, at=end, comment=comment, feedback=reason or None
     )
@@ -133,6 +134,7 @@ def undo_cancel(db: Db, ps: PortalSession, sub_id: str, *, now: int) -> Record:
     :raise PortalRefused: when the portal doesn't offer it or the subscription isn't the customer's
     """
     _allow(ps, "subscription_cancel")
+    now = clocks.moment(db, ps.customer, now)
     subscription = _subscription(db, ps, sub_id)
     if subscription["cancel_at"] is None and not subscription["cancel_at_period_end"]:
         return subscription
@@ -147,6 +149,7 @@ def add_card(
     :raise PortalRefused: when the portal doesn't offer it
     """
     _allow(ps, "payment_method_update")
+    now = clocks.moment(db, ps.customer, now)
     verdict = methods.setup_verdict(card, authenticated=authenticated)
     if verdict == "authenticate":
         return PayResult("requires_action")

@@ -6,6 +6,7 @@ from typing import Any
 
 from portal.sandbox import events, ids, serializers
 from portal.sandbox.engine import dunning, endings, invoices, lines
+from portal.sandbox.engine.moments import max_period_end, next_due, notice_owed
 from portal.sandbox.store import Db, Record
 
 UPDATED = "customer.subscription.updated"
@@ -20,6 +21,8 @@ _NEW: Record = {
     "default_payment_method": None,
     "ended_at": None,
     "latest_invoice": None,
+    "trial_end": None,
+    "trial_start": None,
 }
 
 
@@ -35,7 +38,8 @@ def build(
 ) -> Record:
     """Store a new subscription that nobody has been told about; `items` hold price, quantity.
 
-    Its first period begins now. Report it with `announce` once its first invoice exists.
+    Its first period begins now; with `trial_end` that period is a trial, and the billing anchor is
+    its end. Report it with `announce` once its first invoice exists.
     """
     subscription: Record = {
         **_NEW,
@@ -51,16 +55,24 @@ def build(
         "start_date": now,
         **fields,
     }
+    _begin_trial(subscription, now=now)
     subscription["items"] = [_item(db, subscription, item, now=now) for item in items]
-    subscription["currency"] = lines.price_of(db, subscription, subscription["items"][0])[
-        "currency"
-    ]
-    subscription["_due_at"] = subscription["items"][0]["current_period_end"]
+    price = lines.price_of(db, subscription, subscription["items"][0])
+    subscription["currency"] = price["currency"]
+    rhythm = price["recurring"]
+    subscription["_rhythm"] = f"{rhythm['interval']} {rhythm['interval_count']}"
+    subscription["_due_at"] = next_due(subscription)
     db.insert(subscription)
     if customer["currency"] is None:
         customer["currency"] = subscription["currency"]
         db.save(customer)
     return subscription
+
+
+def _begin_trial(subscription: Record, *, now: int) -> None:
+    end = subscription["trial_end"]
+    if end is not None:
+        subscription.update(status="trialing", trial_start=now, billing_cycle_anchor=end)
 
 
 def _item(db: Db, subscription: Record, item: dict[str, Any], *, now: int) -> dict[str, Any]:
@@ -69,7 +81,8 @@ def _item(db: Db, subscription: Record, item: dict[str, Any], *, now: int) -> di
         "id": ids.new("subscription_item"),
         "created": now,
         "current_period_start": now,
-        "current_period_end": lines.period_end(subscription, price, now),
+        "current_period_end": subscription["trial_end"]
+        or lines.period_end(subscription, price, now),
         "metadata": dict(item.get("metadata") or {}),
         "price": price["id"],
         "quantity": item["quantity"],
@@ -80,6 +93,16 @@ def announce(db: Db, subscription: Record, *, now: int) -> None:
     """Report a new subscription."""
     db.save(subscription)
     events.emit(db, subscription, "customer.subscription.created", now=now)
+    if notice_owed(subscription) and subscription["_due_at"] <= now:
+        _announce_end_of_trial(db, subscription, now=now)
+
+
+def _announce_end_of_trial(db: Db, subscription: Record, *, now: int) -> None:
+    # Three days ahead, or at once where the trial is shorter.
+    subscription["_trial_noticed"] = True
+    subscription["_due_at"] = next_due(subscription)
+    db.save(subscription)
+    events.emit(db, subscription, "customer.subscription.trial_will_end", now=now)
 
 
 def first_invoice(db: Db, subscription: Record, *, now: int) -> Record | None:
@@ -100,7 +123,7 @@ def await_payment(subscription: Record, *, now: int) -> None:
 
 
 def advance(db: Db, subscription: Record, *, now: int) -> None:
-    """Do what is due: renew, end as scheduled, or give up an unpaid first invoice."""
+    """Do what is due: renew, end as planned, announce a trial's end, give up a first invoice."""
     status = subscription["status"]
     if status in ("canceled", "incomplete_expired"):
         return
@@ -110,13 +133,17 @@ def advance(db: Db, subscription: Record, *, now: int) -> None:
     if ends_now(subscription, now=now):
         _end_as_scheduled(db, subscription, now=now)
         return
+    if now < max_period_end(subscription):
+        if notice_owed(subscription):
+            _announce_end_of_trial(db, subscription, now=now)
+        return
     renew(db, subscription, now=now)
 
 
 def ends_now(subscription: Record, *, now: int) -> bool:
     """Tell whether a scheduled cancellation has been reached."""
     planned = subscription["cancel_at"]
-    return bool(subscription["cancel_at_period_end"] or (planned is not None and planned <= now))
+    return planned is not None and int(planned) <= now
 
 
 def _give_up(db: Db, subscription: Record, *, now: int) -> None:
@@ -128,26 +155,34 @@ def _give_up(db: Db, subscription: Record, *, now: int) -> None:
 
 
 def _end_as_scheduled(db: Db, subscription: Record, *, now: int) -> None:
-    content = lines.metered(db, subscription, now=now)
+    end = min(now, max_period_end(subscription))
+    content = lines.metered(db, subscription, until=end) if not _in_trial(subscription) else []
     if content and subscription["status"] != "unpaid":
         invoice = invoices.create(db, subscription, content, reason="subscription_cycle", now=now)
         subscription["latest_invoice"] = invoice["id"]
     endings.terminate(db, subscription, now=now, reason="cancellation_requested")
 
 
+def _in_trial(subscription: Record) -> bool:
+    return bool(subscription["status"] == "trialing")
+
+
 def renew(db: Db, subscription: Record, *, now: int) -> Record | None:
     """Begin the next period and draft the invoice: usage of the old one, fees of the new one.
 
-    While a subscription is unpaid its invoices stay drafts that nobody tries to collect.
+    While a subscription is unpaid its invoices stay drafts that nobody tries to collect. Usage
+    during a trial is not billed.
     """
     before = serializers.render(db, subscription)
-    content = lines.metered(db, subscription, now=now)
+    content = [] if _in_trial(subscription) else lines.metered(db, subscription)
+    if _in_trial(subscription):
+        subscription["status"] = "active"
     for item in subscription["items"]:
         start = item["current_period_end"]
         price = lines.price_of(db, subscription, item)
         item["current_period_start"] = start
         item["current_period_end"] = lines.period_end(subscription, price, start)
-    subscription["_due_at"] = subscription["items"][0]["current_period_end"]
+    subscription["_due_at"] = next_due(subscription)
     content += lines.licensed(db, subscription)
     db.save(subscription)
     invoice = invoices.create(
@@ -193,7 +228,7 @@ def cancel(
     feedback: str | None = None,
 ) -> Record:
     """Cancel now. With `invoice_now` the usage since the period's start is invoiced at once."""
-    content = lines.metered(db, subscription, now=now, until=now) if invoice_now else []
+    content = lines.metered(db, subscription, until=now) if invoice_now else []
     if content:
         invoice = invoices.create(db, subscription, content, reason="subscription_update", now=now)
         subscription["latest_invoice"] = invoice["id"]
@@ -207,11 +242,6 @@ def cancel(
     return endings.terminate(
         db, subscription, now=now, reason=reason, comment=comment, feedback=feedback
     )
-
-
-def max_period_end(subscription: Record) -> int:
-    """Return the end of the longest running period."""
-    return max(int(item["current_period_end"]) for item in subscription["items"])
 
 
 def schedule_cancel(
@@ -237,7 +267,7 @@ def schedule_cancel(
             "feedback": feedback,
             "reason": "cancellation_requested",
         }
-        subscription["_due_at"] = min(subscription["cancel_at"], max_period_end(subscription))
+        subscription["_due_at"] = _due(subscription)
     return subscription
 
 
@@ -246,8 +276,15 @@ def unschedule_cancel(db: Db, subscription: Record, *, now: int) -> Record:
     with events.changing(db, subscription, UPDATED, now=now):
         subscription.update(cancel_at_period_end=False, cancel_at=None, canceled_at=None)
         subscription["cancellation_details"] = {"comment": None, "feedback": None, "reason": None}
-        subscription["_due_at"] = max_period_end(subscription)
+        subscription["_due_at"] = _due(subscription)
     return subscription
+
+
+def _due(subscription: Record) -> int:
+    # One that waits for its first payment is given up in time, whatever else is planned.
+    if subscription["status"] == "incomplete":
+        return int(subscription["_due_at"])
+    return next_due(subscription)
 
 
 def mark_unpaid(db: Db, subscription: Record, behaviour: str, *, now: int) -> Record:

@@ -15,14 +15,14 @@ _MATCH = (
 )
 
 
-def quantity(db: Db, meter: Record, customer: str, start: int, end: int, *, now: int) -> int:
+def quantity(db: Db, meter: Record, customer: str, start: int, end: int) -> int:
     """Return what `meter` counted for `customer` from `start` up to, not including, `end`.
 
-    Events that are still on their way (the configured lag) are not counted yet.
+    Events that are still on their way (the configured lag, in real time) are not counted yet.
     """
     formula = meter["default_aggregation"]["formula"]
     sql = _FORMULAS[formula] + _MATCH
     if formula == "last":
         sql += " ORDER BY timestamp DESC, seq DESC LIMIT 1), 0)"
-    row = db.execute(sql, meter["id"], customer, start, end, now).fetchone()
+    row = db.execute(sql, meter["id"], customer, start, end, db.wall).fetchone()
     return int(row[0])

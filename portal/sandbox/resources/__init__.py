@@ -14,6 +14,7 @@ from portal.sandbox.resources import (
     products,
     sessions,
     subscriptions,
+    test_clocks,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "products",
     "sessions",
     "subscriptions",
+    "test_clocks",
 ]

@@ -18,6 +18,7 @@ _NOUNS = {
     "invoice_payment": "invoice_payment",
     "payment_intent": "payment_intent",
     "payment_method": "PaymentMethod",
+    "test_helpers.test_clock": "test clock",
     "webhook_endpoint": "webhook endpoint",
 }
 
@@ -36,7 +37,7 @@ def from_path(call: Call, kind: str) -> Record:
     record = call.db.get(kind, call.account, identifier)
     if record is None:
         raise not_found(noun(kind), identifier)
-    return record
+    return call.follow(record)
 
 
 def from_param(call: Call, kind: str, param: str, identifier: str | None = None) -> Record:
@@ -48,7 +49,7 @@ def from_param(call: Call, kind: str, param: str, identifier: str | None = None)
     record = call.db.get(kind, call.account, wanted)
     if record is None or record.get("deleted"):
         raise no_such(noun(kind), wanted, param)
-    return record
+    return call.follow(record)
 
 
 def show(call: Call, record: Record) -> Json:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from portal.sandbox import events
 from portal.sandbox.call import Call, Json, operation
-from portal.sandbox.engine import checkout, subscriptions
+from portal.sandbox.engine import checkout, clocks
+from portal.sandbox.engine import customers as engine
 from portal.sandbox.errors import invalid, not_found
 from portal.sandbox.resources import common
 from portal.sandbox.resources.payment_methods import attach_to, virtual
@@ -17,13 +18,14 @@ _PARAMS = (
 )
 
 
-@operation("PostCustomers", _PARAMS + " payment_method balance")
+@operation("PostCustomers", _PARAMS + " payment_method balance test_clock")
 def create(call: Call) -> Json:
     """Create a customer; two may share an address."""
     fields: Json = {}
     common.assign(fields, call.params, *_WRITABLE)
     _check_email(fields)
     fields["balance"] = call.params.get("balance", 0)
+    fields["_clock"] = _clock(call)
     holder: Record = {"metadata": {}}
     common.merge_metadata(holder, call.params)
     customer = checkout.create_customer(
@@ -35,6 +37,17 @@ def create(call: Call) -> Json:
     _set_default(call, customer)
     call.db.save(customer)
     return common.show(call, customer)
+
+
+def _clock(call: Call) -> str | None:
+    if "test_clock" not in call.params:
+        return None
+    clock = common.from_param(call, clocks.KIND, "test_clock")
+    clocks.check_still(clock)
+    if not call.settings.unlimited_clocks:
+        clocks.check_customers(call.db, clock)
+    call.now = int(clock["frozen_time"])
+    return str(clock["id"])
 
 
 def _check_email(fields: Json) -> None:
@@ -94,22 +107,16 @@ def update(call: Call) -> Json:
 def delete(call: Call) -> Json:
     """Delete a customer for good; its subscriptions are cancelled."""
     customer = find(call)
-    for subscription in call.db.select(
-        "subscription", call.account, ("customer = ?", customer["id"])
-    ):
-        if subscription["status"] not in ("canceled", "incomplete_expired"):
-            subscriptions.cancel(call.db, subscription, now=call.now)
-    events.emit(call.db, customer, "customer.deleted", now=call.now)
-    customer.update(deleted=True, status="deleted")
-    call.db.save(customer)
-    return common.show(call, customer)
+    return common.show(call, engine.delete(call.db, customer, now=call.now))
 
 
-@operation("GetCustomers", "email created", listing=True)
+@operation("GetCustomers", "email created test_clock", listing=True)
 def index(call: Call) -> Json:
-    """List customers."""
+    """List customers; those of a test clock only when asked for by it."""
     filters: list[Filter] = [("status IS NULL", None)]
-    filters += common.equal(call, email=common.path("email"))
+    filters += common.equal(call, email=common.path("email"), test_clock="clock")
+    if "test_clock" not in call.params:
+        filters.append(("clock IS NULL", None))
     return common.page(call, "customer", filters, "/v1/customers")
 
 

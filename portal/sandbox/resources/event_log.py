@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from portal.sandbox import events
+from portal.sandbox import accounts, events
 from portal.sandbox.call import Call, Json, operation
 from portal.sandbox.errors import invalid, no_such, not_found
 from portal.sandbox.resources import common
 from portal.sandbox.serializers.base import listing
+from portal.sandbox.store import Record
 
 _KEPT = 30 * 86400
 # An endpoint that got the event at last (a repeat, a resend) counts as served.
@@ -29,6 +30,41 @@ def retrieve(call: Call) -> Json:
     if row is None:
         raise not_found("event", call.path["id"])
     return events.rendered(call.db, row[0])
+
+
+@operation("SandboxPostEventsIdRetry", "webhook_endpoint account")
+def retry(call: Call) -> Json:
+    """Send an event again to one endpoint, as ``stripe events resend`` asks for it.
+
+    A platform names the connected account that the event happened on in `account`.
+    """
+    identifier = call.path["id"]
+    wanted = call.params.get("account") or call.account
+    if wanted != call.account and accounts.platform_of(call.db, wanted) != call.account:
+        raise no_such("account", wanted, "account")
+    row = call.db.execute(
+        "SELECT body FROM events WHERE id = ? AND account = ? AND created > ?",
+        identifier, wanted, call.now - _KEPT,
+    ).fetchone()  # fmt: skip
+    if row is None:
+        raise not_found("event", identifier)
+    endpoint = _endpoint(call, wanted)
+    events.queue(call.db, identifier, endpoint["id"], due_at=call.db.wall)
+    return events.rendered(call.db, row[0])
+
+
+def _endpoint(call: Call, account: str) -> Record:
+    """Return an enabled endpoint that hears of `account`."""
+    name = call.params["webhook_endpoint"]
+    platform = accounts.platform_of(call.db, account)
+    own = call.db.get("webhook_endpoint", account, name)
+    connect = call.db.get("webhook_endpoint", platform, name) if platform != account else None
+    found = own if own and not own["_connect"] else connect
+    if found is None or (found is connect and not found["_connect"]):
+        raise no_such("webhook endpoint", name, "webhook_endpoint")
+    if found["status"] != "enabled":
+        raise invalid(f"The webhook endpoint {name} is disabled.", "webhook_endpoint")
+    return found
 
 
 @operation("GetEvents", "type types created delivery_success", listing=True)

@@ -16,7 +16,7 @@ from portal.sandbox.store import Filter, Record
 
 
 def _shown(call: Call, invoice: Record) -> Json:
-    return common.show(call, engine.refresh(call.db, invoice, now=call.now))
+    return common.show(call, engine.refresh(call.db, invoice))
 
 
 @operation("GetInvoicesInvoice")
@@ -134,7 +134,7 @@ def void(call: Call) -> Json:
 @operation("GetInvoicesInvoiceLines", listing=True)
 def lines(call: Call) -> Json:
     """List an invoice's lines."""
-    invoice = engine.refresh(call.db, common.from_path(call, "invoice"), now=call.now)
+    invoice = engine.refresh(call.db, common.from_path(call, "invoice"))
     found = [line["id"] for line in invoice["lines"]]
     after = call.params.get("starting_after")
     if "ending_before" in call.params:
@@ -163,7 +163,7 @@ def preview(call: Call) -> Json:
             "subscription",
             "resource_missing",
         )
-    invoice = engine.preview(call.db, subscription, now=call.now)
+    invoice = engine.preview(call.db, subscription)
     if invoice is None:
         raise StripeError(
             404, f"No upcoming invoices for customer: '{customer}'", code="invoice_upcoming_none"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 
-from portal.sandbox import ids
+from portal.sandbox import faults, ids
 from portal.sandbox.call import Call, Json, operation
 from portal.sandbox.engine import usage
 from portal.sandbox.errors import invalid, missing_param, unsupported
@@ -27,17 +27,24 @@ def create(call: Call) -> Json:
     params = call.params
     meter = _meter(call, params["event_name"])
     customer, value = _payload(meter, params["payload"])
+    known = call.db.get("customer", call.account, customer)
+    if known is not None:
+        call.follow(known)
     timestamp = _timestamp(call)
     identifier = params.get("identifier") or str(uuid.uuid4())
     _check_identifier(call, meter, identifier)
-    known = call.db.get("customer", call.account, customer)
+    fault = faults.take(
+        call.db, "meter", event_name=meter["event_name"], customer=customer, account=call.account
+    )
     # Stripe looks the customer up later; an event of an unknown one is dropped then.
     counts = known is not None and not known.get("deleted")
+    counts = counts and not (fault and fault.kind == "meter_reject")
+    lag = int(fault.seconds) if fault else call.settings.meter_lag
     call.db.execute(
         "INSERT INTO meter_events (account, meter, event_name, customer, identifier, value,"
         " timestamp, received_at, counts_at, canceled) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         call.account, meter["id"], meter["event_name"], customer, identifier, value, timestamp,
-        call.now, call.now + call.settings.meter_lag, 0 if counts else 1,
+        call.db.wall, call.db.wall + lag, 0 if counts else 1,
     )  # fmt: skip
     return {
         "object": "billing.meter_event",
@@ -115,7 +122,7 @@ def _check_identifier(call: Call, meter: Record, identifier: str) -> None:
     row = call.db.execute(
         "SELECT 1 FROM meter_events WHERE account = ? AND event_name = ? AND identifier = ?"
         " AND received_at > ?",
-        call.account, meter["event_name"], identifier, call.now - _IDENTIFIER_WINDOW,
+        call.account, meter["event_name"], identifier, call.db.wall - _IDENTIFIER_WINDOW,
     ).fetchone()  # fmt: skip
     if row is not None:
         raise invalid(
@@ -134,7 +141,7 @@ def adjust(call: Call) -> Json:
     row = call.db.execute(
         "SELECT seq FROM meter_events WHERE account = ? AND event_name = ? AND identifier = ?"
         " AND received_at > ? AND canceled = 0 ORDER BY seq DESC",
-        call.account, params["event_name"], identifier, call.now - _IDENTIFIER_WINDOW,
+        call.account, params["event_name"], identifier, call.db.wall - _IDENTIFIER_WINDOW,
     ).fetchone()  # fmt: skip
     if row is None:
         raise invalid(
@@ -171,9 +178,7 @@ def summaries(call: Call) -> Json:
     limit, url = common.limits(call), f"/v1/billing/meters/{meter['id']}/event_summaries"
     data = []
     for begin in range(start, end, step):
-        value = usage.quantity(
-            call.db, meter, customer["id"], begin, min(begin + step, end), now=call.now
-        )
+        value = usage.quantity(call.db, meter, customer["id"], begin, min(begin + step, end))
         if value or not window:
             data.append(_summary(meter, begin, min(begin + step, end), value))
     return listing(data[::-1][:limit], url, has_more=len(data) > limit)

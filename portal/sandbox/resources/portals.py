@@ -153,14 +153,15 @@ def open_session(call: Call) -> Json:
         "_account": call.account,
         "_lookup": "test_" + ids.random_text(48),
         "configuration": configuration["id"],
-        "created": call.now,
+        # Its page is opened in real time, whatever the customer's test clock says.
+        "created": call.db.wall,
         "customer": customer["id"],
         "flow": _flow(call, configuration, customer),
         "locale": params.get("locale"),
         "return_url": params.get("return_url") or configuration["default_return_url"],
     }
     call.db.insert(session)
-    events.emit(call.db, session, "billing_portal.session.created", now=call.now)
+    events.emit(call.db, session, "billing_portal.session.created", now=call.db.wall)
     return common.show(call, session)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from portal.sandbox import accounts, ids, money
 from portal.sandbox.call import Call, Json, operation
-from portal.sandbox.engine import checkout, lines
+from portal.sandbox.engine import checkout, clocks, lines
 from portal.sandbox.errors import StripeError, invalid, missing_param, unsupported
 from portal.sandbox.resources import common
 from portal.sandbox.serializers.base import listing
@@ -37,6 +37,8 @@ def create(call: Call) -> Json:
     items, currency = _items(call)
     customer = common.from_param(call, "customer", "customer") if "customer" in params else None
     _check_customer(customer, currency)
+    if customer and not call.settings.unlimited_clocks:
+        clocks.check_subscriptions(call.db, customer)
     total = sum(item["amount"] for item in items)
     _check_total(total, currency)
     session: Record = {

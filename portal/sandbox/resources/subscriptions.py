@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from portal.sandbox import events
 from portal.sandbox.call import Call, Json, operation
-from portal.sandbox.engine import invoices, lines, methods
+from portal.sandbox.engine import clocks, invoices, lines, methods
 from portal.sandbox.engine import subscriptions as engine
+from portal.sandbox.engine.moments import max_period_end
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.errors import StripeError, invalid, missing_param, not_found, unsupported
 from portal.sandbox.resources import common
@@ -35,6 +36,8 @@ def create(call: Call) -> Json:
         if not params.get(name):
             raise missing_param(name)
     customer = common.from_param(call, "customer", "customer")
+    if not call.settings.unlimited_clocks:
+        clocks.check_subscriptions(call.db, customer)
     items = _items(call, customer)
     _check_modes(params)
     method = _method(call, customer)
@@ -49,7 +52,7 @@ def create(call: Call) -> Json:
         description=params.get("description"),
     )
     if params.get("cancel_at_period_end"):
-        end = engine.max_period_end(subscription)
+        end = max_period_end(subscription)
         subscription.update(cancel_at_period_end=True, cancel_at=end, canceled_at=call.now)
     invoice = engine.first_invoice(call.db, subscription, now=call.now)
     result = _collect_first(call, subscription, invoice)
@@ -207,7 +210,7 @@ def _schedule(call: Call, subscription: Record) -> None:
         if subscription["cancel_at"] is not None:
             engine.unschedule_cancel(call.db, subscription, now=call.now)
     elif "cancel_at" in params:
-        end = engine.max_period_end(subscription)
+        end = max_period_end(subscription)
         if params["cancel_at"] not in (end, "max_period_end", "min_period_end"):
             raise unsupported("a cancel_at other than the end of the period", "cancel_at")
         engine.schedule_cancel(call.db, subscription, now=call.now, at=end, **words)
@@ -231,10 +234,15 @@ def cancel(call: Call) -> Json:
     return common.show(call, ended)
 
 
-@operation("GetSubscriptions", "customer status price created", listing=True)
+@operation("GetSubscriptions", "customer status price created test_clock", listing=True)
 def index(call: Call) -> Json:
-    """List subscriptions; cancelled ones only when asked for by status."""
-    filters: list[Filter] = common.equal(call, customer="customer")
+    """List subscriptions; cancelled ones only when asked for by status.
+
+    Those of a test clock show only when asked for by it or by their customer.
+    """
+    filters: list[Filter] = common.equal(call, customer="customer", test_clock="clock")
+    if not {"customer", "test_clock"} & call.params.keys():
+        filters.append(("clock IS NULL", None))
     status = call.params.get("status")
     if status is None:
         filters.append(("status <> ?", "canceled"))

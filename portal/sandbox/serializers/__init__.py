@@ -16,6 +16,7 @@ from portal.sandbox.serializers import (
     products,
     sessions,
     subscriptions,
+    test_clocks,
 )
 from portal.sandbox.serializers.base import Json
 from portal.sandbox.store import Db, Record
@@ -34,6 +35,7 @@ _RENDERERS: dict[str, Callable[[Db, Record], Json]] = {
     "price": prices.render,
     "product": products.render,
     "subscription": subscriptions.render,
+    "test_helpers.test_clock": test_clocks.render,
     "webhook_endpoint": endpoints.render,
 }
 

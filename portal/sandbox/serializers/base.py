@@ -16,6 +16,8 @@ def shaped(shape: Json, record: Record) -> Json:
     for key in shape:
         if key in record:
             result[key] = copy.deepcopy(record[key])
+    if "test_clock" in shape:
+        result["test_clock"] = record.get("_clock")
     return {"id": record["id"], "object": record["object"], **result}
 
 
