@@ -14,6 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from portal.sandbox import undocumented
 from portal.sandbox.spec_params import SpecError, coerce_parameters
 from portal.sandbox.spec_shapes import check_event, check_value
 
@@ -26,6 +27,7 @@ __all__ = [
     "match",
     "operations",
     "schema_for",
+    "undocumented_operations",
     "violations",
 ]
 
@@ -66,9 +68,19 @@ def document() -> Schema:
 @cache
 def operations() -> tuple[Operation, ...]:
     """Every operation of the document, most literal path first."""
+    return _read(document()["paths"])
+
+
+@cache
+def undocumented_operations() -> tuple[Operation, ...]:
+    """The few that Stripe's own tools use and the document leaves out."""
+    return _read(undocumented.PATHS)
+
+
+def _read(paths: Mapping[str, Any]) -> tuple[Operation, ...]:
     found = [
         _operation(method.upper(), template, description)
-        for template, methods in document()["paths"].items()
+        for template, methods in paths.items()
         for method, description in methods.items()
     ]
     return tuple(sorted(found, key=lambda each: (each.template.count("{"), each.template)))
@@ -159,7 +171,7 @@ def _operation(method: str, template: str, description: Schema) -> Operation:
 @cache
 def _routes() -> dict[tuple[str, int], list[tuple[Operation, tuple[str, ...]]]]:
     routes: dict[tuple[str, int], list[tuple[Operation, tuple[str, ...]]]] = {}
-    for operation in operations():
+    for operation in (*operations(), *undocumented_operations()):
         pattern = tuple(operation.template.split("/"))
         routes.setdefault((operation.method, len(pattern)), []).append((operation, pattern))
     return routes

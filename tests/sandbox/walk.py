@@ -289,6 +289,16 @@ _on("GetEvents", "/v1/events", event, {"type": "product.*"})
 _on("GetEventsId", "/v1/events/{}", event)
 
 
+@good("SandboxPostEventsIdRetry")
+def retry(world: World) -> Good:
+    happened, endpoint = event(world), hook(world)
+    own = world.platform_api.v1.products.create({"name": "Own"})
+    last = world.platform_api.v1.events.list({"type": "product.created"}).data[0]
+    assert (happened, last.data.object["id"]) != (last.id, None)
+    assert own.id == last.data.object["id"]
+    return Good(f"/v1/events/{last.id}/retry", {"webhook_endpoint": endpoint}, own=True)
+
+
 def clock(world: World) -> str:
     frozen = {"frozen_time": world.clock.now()}
     return world.api.v1.test_helpers.test_clocks.create(frozen).id  # type: ignore[arg-type]
