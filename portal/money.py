@@ -4,7 +4,7 @@ The exponents are Stripe's, which differ from ISO 4217's in places (Stripe: docs
 """
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
 
 ZERO_DECIMAL = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()  # noqa: SIM905
@@ -26,6 +26,8 @@ SUPPORTED = frozenset(
 #: Stripe: unit_amount has at most eight digits, unit_amount_decimal at most twelve decimals.
 LARGEST_MINOR = 99_999_999
 UNIT_PLACES = 12
+#: Python's own context silently rounds to 28 digits; this one never rounds.
+_EXACT = Context(prec=100, traps=[InvalidOperation, Inexact])
 
 
 def exponent(currency: str) -> int:
@@ -70,7 +72,7 @@ def to_minor(amount: Decimal, currency: str) -> int:
         be rounded; the message says so
     """
     places = exponent(currency)
-    minor = amount.scaleb(places)
+    minor = _EXACT.scaleb(amount, places)
     if minor != minor.to_integral_value():
         raise ValueError(_too_precise(currency, places))
     whole = int(minor)
@@ -98,15 +100,16 @@ def unit_in_minor(unit_price: Decimal, currency: str) -> Decimal:
 
     :raise ValueError: if more than twelve decimals would be needed (Stripe's limit)
     """
-    minor = unit_price.scaleb(exponent(currency))
-    if minor != minor.quantize(Decimal(1).scaleb(-UNIT_PLACES)):
+    minor = _EXACT.scaleb(unit_price, exponent(currency))
+    if -int(minor.normalize(_EXACT).as_tuple().exponent) > UNIT_PLACES:
         raise ValueError("This price per request has more decimals than Stripe can bill.")
     return minor
 
 
 def round_line(quantity: int, unit_minor: Decimal) -> int:
     """Return the amount of one invoice line in minor units, half a unit rounded up."""
-    return int((quantity * unit_minor).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    exact = _EXACT.multiply(Decimal(quantity), unit_minor)
+    return int(exact.to_integral_value(rounding=ROUND_HALF_UP))
 
 
 @dataclass(frozen=True, order=False)

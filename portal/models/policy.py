@@ -12,7 +12,7 @@ from portal import clock
 from portal.billing.engine import UsageType
 from portal.extensions import Model
 from portal.models.types import DecimalText, UtcDateTime, new_uuid, text_id
-from portal.money import plain, to_minor, unit_in_minor
+from portal.money import exponent, plain, to_minor, unit_in_minor
 
 
 class QuotaType(StrEnum):
@@ -171,7 +171,5 @@ class PolicyVersion(Model):
         """The fixed price with the currency's decimals."""
         if self.fixed_rate is None or self.currency is None:
             return ""
-        minor = to_minor(self.fixed_rate, self.currency)
-        places = -int(self.fixed_rate.as_tuple().exponent or 0)
-        text = plain(self.fixed_rate)
-        return f"{self.fixed_rate:.2f}" if minor and 0 < places <= 2 else text
+        places = 2 if exponent(self.currency) == 3 else exponent(self.currency)
+        return f"{self.fixed_rate:.{places}f}"

@@ -3,7 +3,7 @@
 import structlog
 from flask import Flask, Response, jsonify, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from werkzeug.exceptions import HTTPException
 
 from portal.errors import PortalError
@@ -90,6 +90,10 @@ def _http_error(error: HTTPException) -> Response:
 
 def _database_error(error: DBAPIError) -> Response:
     db.session.rollback()
+    if isinstance(error, IntegrityError):
+        log.warning("collision", error=type(error.orig).__name__, path=request.path)
+        sentence = "Somebody else just did the same. Look at it again and repeat."
+        return answer(409, "Not possible now", sentence)
     log.error("database", error=type(error.orig).__name__, path=request.path)
     return answer(
         503, "The portal cannot reach its database", "Nothing was changed. Try again in a minute."

@@ -66,3 +66,22 @@ def test_an_amount_is_written_with_its_currencys_decimals():
 def test_currencies_are_never_added_together():
     with pytest.raises(ValueError, match="different currencies"):
         money.Money(1, "usd") + money.Money(1, "eur")
+
+
+@pytest.mark.parametrize("text", ["0." + "0" * 29 + "1", "1" + "0" * 30 + ".001"])
+def test_nothing_is_rounded_silently_however_long_it_is(text):
+    with pytest.raises(ValueError, match="decimals"):
+        money.to_minor(money.parse(text), "usd")
+    with pytest.raises(ValueError, match="decimals"):
+        money.unit_in_minor(money.parse("0." + "0" * 29 + "1"), "usd")
+
+
+@given(
+    st.integers(min_value=0, max_value=10**9),
+    st.decimals(min_value="0.000000000001", max_value=10**6, places=12),
+)
+def test_a_line_never_differs_by_more_than_half_a_unit(quantity, unit):
+    from fractions import Fraction
+
+    exact = Fraction(quantity) * Fraction(unit)
+    assert abs(Fraction(money.round_line(quantity, unit)) - exact) <= Fraction(1, 2)
