@@ -139,6 +139,6 @@ def code(page):
 
 def test_the_pictures_are_small():
     pictures = [path for path in (ROOT / "docs" / "img").glob("*") if path.is_file()]
-    shown = {path for page in PAGES for path, _ in targets(page) if path.suffix == ".png"}
+    shown = {path for page in PAGES for path, _ in targets(page) if path.suffix in (".png", ".svg")}
     assert set(pictures) == shown
     assert sum(path.stat().st_size for path in pictures) < MOST_BYTES
