@@ -69,6 +69,10 @@ def as_page(demo: Demo) -> str:
         f"  Portal          {demo.options.portal}",
         f"  Stripe sandbox  {demo.options.sandbox}/_sandbox/",
         f"                  token {demo.kept.admin_token}",
+        f"  Back end        {demo.backend}/openapi.json",
+        "",
+        "  Sign in as the developer, subscribe to an API and press Complete Payment.",
+        "  Pay with the card 4242 4242 4242 4242, any date ahead, any code. No money moves.",
         "",
     ]
     for company in COMPANIES:
@@ -79,10 +83,5 @@ def as_page(demo: Demo) -> str:
         for publisher, account in demo.kept.platforms[company.domain].connected.items():
             lines.append(f"    {publisher}'s connected account: {account}")
         lines.append("")
-    lines += [
-        "  Pay with the card 4242 4242 4242 4242, any date ahead, any code. No money moves.",
-        f"  Kept in {demo.folder}",
-        "",
-        "Press Ctrl-C to stop.",
-    ]
+    lines += [f"  Kept in {demo.folder}", "", "Press Ctrl-C to stop."]
     return "\n".join(lines)

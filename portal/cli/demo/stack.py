@@ -13,6 +13,7 @@ from portal.cli.demo.keeping import Kept
 from portal.cli.demo.options import LOOPBACK, Options, origin
 from portal.cli.demo.sandbox import SandboxControl, SandboxRefused
 from portal.cli.processes import (
+    Child,
     Servers,
     StartError,
     backend_server,
@@ -24,6 +25,18 @@ from portal.cli.processes import (
 from portal.config import Settings
 
 LOGS = "logs"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A server of the demo, and where it says that it is ready."""
+
+    child: Child
+    ready: str
+
+    def start(self, servers: Servers) -> None:
+        """Start it, and wait until it answers."""
+        servers.wait_until_answers(servers.start(self.child), self.ready)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +52,12 @@ class Demo:
     """The back end's origin."""
     webhook_secret: str
     """Of the super tenant."""
+    parts: dict[str, "Part"]
+    """The servers by name: sandbox, backend, portal."""
+
+    def restart(self, name: str) -> None:
+        """Start a server again that was stopped, and wait until it answers."""
+        self.parts[name].start(self.servers)
 
     @property
     def folder(self) -> Path:
@@ -139,26 +158,24 @@ def without_proxy() -> str:
 
 
 def _start(options: Options, kept: Kept, servers: Servers) -> Demo:
+    # Imported here, because it loads the whole portal: a wrong option is said before that.
     from portal.cli.demo.preparing import prepare_database, prepare_examples
 
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = without_proxy()
     backend = origin(LOOPBACK, kept.backend_ports[-1])
     settings = settings_of(options, kept, backend)
     control = SandboxControl(options.sandbox_inside, kept.admin_token)
-    sandbox = servers.start(
-        sandbox_server(options.host, options.sandbox_port, _sandbox(options, kept))
-    )
-    answering = servers.start(backend_server(LOOPBACK, kept.backend_ports[-1]))
+    parts = _parts(options, kept, settings)
+    started = {name: servers.start(parts[name].child) for name in ("sandbox", "backend")}
     app = prepare_database(settings)
-    env = environment(settings)
-    portal = servers.start(portal_server(options.host, options.port, env))
-    servers.wait_until_answers(sandbox, f"{options.sandbox_inside}/healthz")
+    started["portal"] = servers.start(parts["portal"].child)
+    servers.wait_until_answers(started["sandbox"], parts["sandbox"].ready)
     try:
         secret = prepare_examples(app, kept, control, options.portal_inside, options.folder)
     except SandboxRefused as error:
         raise StartError(f"The example data can't be made: {error}") from error
-    servers.wait_until_answers(answering, f"{backend}/healthz")
-    servers.wait_until_answers(portal, f"{options.portal_inside}/readyz")
+    for name in ("backend", "portal"):
+        servers.wait_until_answers(started[name], parts[name].ready)
     return Demo(
         options=options,
         kept=kept,
@@ -167,7 +184,19 @@ def _start(options: Options, kept: Kept, servers: Servers) -> Demo:
         servers=servers,
         backend=backend,
         webhook_secret=secret,
+        parts=parts,
     )
+
+
+def _parts(options: Options, kept: Kept, settings: Settings) -> dict[str, Part]:
+    port = kept.backend_ports[-1]
+    sandbox = sandbox_server(options.host, options.sandbox_port, _sandbox(options, kept))
+    portal = portal_server(options.host, options.port, environment(settings))
+    return {
+        "sandbox": Part(sandbox, f"{options.sandbox_inside}/healthz"),
+        "backend": Part(backend_server(LOOPBACK, port), f"{origin(LOOPBACK, port)}/healthz"),
+        "portal": Part(portal, f"{options.portal_inside}/readyz"),
+    }
 
 
 def _sandbox(options: Options, kept: Kept) -> dict[str, str]:

@@ -4,6 +4,7 @@ from portal.cli.tour import (
     steps_buying,
     steps_checking,
     steps_ending,
+    steps_outages,
     steps_people,
     steps_plans,
     steps_programs,
@@ -22,5 +23,6 @@ STEPS: tuple[Step, ...] = (
     *steps_programs.STEPS,
     *steps_renewals.STEPS,
     *steps_ending.STEPS,
+    *steps_outages.STEPS,
     *steps_checking.STEPS,
 )

@@ -2,7 +2,7 @@
 
 from portal.cli.tour import acts
 from portal.cli.tour.browser import Browser
-from portal.cli.tour.walk import Walk, expect
+from portal.cli.tour.walk import SUPER_TENANT, Walk, expect
 
 
 def sign_in_as_admin(walk: Walk) -> str:
@@ -45,10 +45,20 @@ def see_the_set_up(walk: Walk) -> str:
     return f"{page.heading!r}; secrets are shown as their last four characters, {secret[-4:]}"
 
 
+def try_the_key(walk: Walk) -> str:
+    """Press Test the key: Stripe says whose it is."""
+    walk.admin.open("/admin/")
+    page = walk.admin.press("Test the key")
+    account = walk.demo.kept.platforms[SUPER_TENANT].account
+    expect("The key works" in page.words and account in page.words, page.glimpse)
+    return f"it belongs to {account}, in test mode"
+
+
 STEPS = (
     sign_in_as_admin,
     sign_in_as_publisher,
     sign_in_as_developer,
     refuse_a_wrong_password,
     see_the_set_up,
+    try_the_key,
 )
