@@ -168,7 +168,7 @@ def test_a_changed_price_is_out_of_date_until_the_next_save(page, api, factories
     page.get(path)
     assert "Out of date" in table(page)["Bronze"]
     page.submit("Save")
-    assert table(page)["Bronze"].count("12 USD per month") == 2
+    assert table(page)["Bronze"].count("12.00 USD per month") == 2
     assert "Out of date" not in page.text
 
 
