@@ -63,6 +63,7 @@ def _complete(
         default_payment_method=method["id"],
         description=data.get("description"),
         application_fee_percent=data.get("application_fee_percent"),
+        trial_end=_trial_end(data, now=now),
     )
     invoice = subscriptions.first_invoice(db, subscription, now=now)
     subscriptions.announce(db, subscription, now=now)
@@ -85,6 +86,13 @@ def _complete(
     db.save(session)
     events.emit(db, session, "checkout.session.completed", now=now)
     return PayResult("paid", session=session, invoice=invoice, payment_method=method)
+
+
+def _trial_end(data: Record, *, now: int) -> int | None:
+    days, end = data.get("trial_period_days"), data.get("trial_end")
+    if days is not None:
+        return now + int(days) * 86400
+    return int(end) if end is not None else None
 
 
 def _details(customer: Record, card: Card) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Any
 from portal.sandbox import events, ids, money
 from portal.sandbox.engine import charges, clocks, lines, methods
 from portal.sandbox.engine.cards import Card
+from portal.sandbox.engine.moments import max_period_end
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.store import Db, Record
 
@@ -124,9 +125,11 @@ def refresh(db: Db, invoice: Record) -> Record:
 
 def preview(db: Db, subscription: Record) -> Record | None:
     """Return the next invoice as it looks now, not stored; None when there will be none."""
-    ending = subscription["cancel_at_period_end"] or subscription["cancel_at"] is not None
+    planned = subscription["cancel_at"]
+    ending = planned is not None and planned <= max_period_end(subscription)
     content = [] if ending else lines.licensed(db, subscription, following=True)
-    content += lines.metered(db, subscription)
+    if subscription["status"] != "trialing":
+        content += lines.metered(db, subscription)
     if subscription["status"] in ("canceled", "incomplete_expired") or not content:
         return None
     customer = db.need("customer", subscription["_account"], subscription["customer"])

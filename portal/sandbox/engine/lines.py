@@ -120,6 +120,15 @@ def recount(db: Db, subscription: Record, line: Line) -> None:
     line["description"] = description(product, price, line["quantity"])
 
 
+def ends_a_period(db: Db, subscription: Record, moment: int) -> bool:
+    """Tell whether a present or later period of the subscription ends at `moment`."""
+    item = subscription["items"][0]
+    price, end = price_of(db, subscription, item), int(item["current_period_end"])
+    while end < moment:
+        end = period_end(subscription, price, end)
+    return end == moment
+
+
 def period_end(subscription: Record, price: Record, start: int) -> int:
     """Return the end of the period that begins at `start`."""
     recurring = price["recurring"]

@@ -184,20 +184,20 @@ def renew(db: Db, subscription: Record, *, now: int) -> Record | None:
         item["current_period_end"] = lines.period_end(subscription, price, start)
     subscription["_due_at"] = next_due(subscription)
     content += lines.licensed(db, subscription)
-    db.save(subscription)
-    invoice = invoices.create(
-        db,
-        subscription,
-        content,
-        reason="subscription_cycle",
-        now=now,
-        advance=subscription["status"] != "unpaid",
-    )
-    subscription["latest_invoice"] = invoice["id"]
+    invoice = _draft(db, subscription, content, now=now) if content else None
     db.save(subscription)
     after = serializers.render(db, subscription)
     previous = events.difference(before, after)
     events.emit(db, subscription, UPDATED, now=now, payload=after, previous=previous)
+    return invoice
+
+
+def _draft(db: Db, subscription: Record, content: list[dict[str, Any]], *, now: int) -> Record:
+    collectable = subscription["status"] != "unpaid"
+    invoice = invoices.create(
+        db, subscription, content, reason="subscription_cycle", now=now, advance=collectable
+    )
+    subscription["latest_invoice"] = invoice["id"]
     return invoice
 
 
@@ -207,11 +207,14 @@ def end_period(db: Db, subscription: Record, *, now: int) -> Record | None:
     The billing anchor moves with it. Returns the draft, if one was made.
     """
     end = max(now, subscription["items"][0]["current_period_start"] + 1)
+    planned = subscription["cancel_at"]
+    if planned is not None and planned <= max_period_end(subscription):
+        subscription["cancel_at"] = min(planned, end)
     subscription["billing_cycle_anchor"] = end
     for item in subscription["items"]:
         item["current_period_end"] = end
-    if subscription["cancel_at"] is not None:
-        subscription["cancel_at"] = min(subscription["cancel_at"], end)
+    if _in_trial(subscription):
+        subscription.update(trial_end=end, _trial_noticed=True)
     advance(db, subscription, now=end)
     latest = subscription["latest_invoice"]
     return db.get("invoice", subscription["_account"], latest) if latest else None

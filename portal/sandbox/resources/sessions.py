@@ -8,7 +8,7 @@ from portal.sandbox import accounts, ids, money
 from portal.sandbox.call import Call, Json, operation
 from portal.sandbox.engine import checkout, clocks, lines
 from portal.sandbox.errors import StripeError, invalid, missing_param, unsupported
-from portal.sandbox.resources import common
+from portal.sandbox.resources import common, trials
 from portal.sandbox.serializers.base import listing
 from portal.sandbox.serializers.sessions import render_item
 from portal.sandbox.store import Record
@@ -28,7 +28,9 @@ _MODELLED: dict[str, object] = {
     "mode customer customer_email client_reference_id success_url cancel_url expires_at metadata"
     " line_items.price line_items.quantity payment_method_types payment_method_collection ui_mode"
     " currency locale subscription_data.metadata subscription_data.description"
-    " subscription_data.application_fee_percent subscription_data.billing_mode.type",
+    " subscription_data.application_fee_percent subscription_data.billing_mode.type"
+    " subscription_data.trial_end subscription_data.trial_period_days"
+    " subscription_data.trial_settings.end_behavior",
 )
 def create(call: Call) -> Json:
     """Open a session whose page a customer pays on."""
@@ -39,6 +41,7 @@ def create(call: Call) -> Json:
     _check_customer(customer, currency)
     if customer and not call.settings.unlimited_clocks:
         clocks.check_subscriptions(call.db, customer)
+    _check_trial(call, items)
     total = sum(item["amount"] for item in items)
     _check_total(total, currency)
     session: Record = {
@@ -92,6 +95,15 @@ def _check_shape(call: Call) -> None:
             common.check_url(params[name], name)
     _check_account(call)
     _check_data(params.get("subscription_data") or {})
+
+
+def _check_trial(call: Call, items: list[Json]) -> None:
+    """Ask for nothing now where a trial comes first."""
+    data = call.params.get("subscription_data") or {}
+    if trials.end(data, now=call.now, least=2 * _LONGEST, prefix="subscription_data") is None:
+        return
+    for item in items:
+        item["amount"] = 0
 
 
 def _check_total(total: int, currency: str) -> None:

@@ -9,7 +9,7 @@ from portal.sandbox.engine import subscriptions as engine
 from portal.sandbox.engine.moments import max_period_end
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.errors import StripeError, invalid, missing_param, not_found, unsupported
-from portal.sandbox.resources import common
+from portal.sandbox.resources import common, trials
 from portal.sandbox.resources.payment_methods import virtual
 from portal.sandbox.resources.sessions import check_sellable
 from portal.sandbox.serializers.base import listing
@@ -27,7 +27,7 @@ _HAS_PRICE = (
     "PostSubscriptions",
     "customer items.price items.quantity items.metadata default_payment_method metadata"
     " description payment_behavior off_session collection_method cancel_at_period_end currency"
-    " billing_mode.type",
+    " billing_mode.type trial_end trial_period_days trial_settings.end_behavior",
 )
 def create(call: Call) -> Json:
     """Start a subscription and collect its first invoice from a saved card."""
@@ -40,7 +40,8 @@ def create(call: Call) -> Json:
         clocks.check_subscriptions(call.db, customer)
     items = _items(call, customer)
     _check_modes(params)
-    method = _method(call, customer)
+    trial_end = trials.end(params, now=call.now)
+    method = _method(call, customer, trial=trial_end is not None)
     subscription = engine.build(
         call.db,
         call.account,
@@ -50,6 +51,7 @@ def create(call: Call) -> Json:
         metadata=params.get("metadata") or {},
         default_payment_method=method["id"] if method else None,
         description=params.get("description"),
+        trial_end=trial_end,
     )
     if params.get("cancel_at_period_end"):
         end = max_period_end(subscription)
@@ -96,7 +98,7 @@ def _check_modes(params: Json) -> None:
         raise unsupported("billing_mode=classic", "billing_mode[type]")
 
 
-def _method(call: Call, customer: Record) -> Record | None:
+def _method(call: Call, customer: Record, *, trial: bool) -> Record | None:
     if "default_payment_method" in call.params:
         method = virtual(call, call.params["default_payment_method"], "default_payment_method")
         if method["customer"] != customer["id"]:
@@ -110,6 +112,7 @@ def _method(call: Call, customer: Record) -> Record | None:
     if (
         methods.default_for(call.db, call.account, None, customer) is None
         and call.params.get("payment_behavior") != "default_incomplete"
+        and not trial
     ):
         raise StripeError(
             400,
@@ -167,7 +170,7 @@ def _living(call: Call) -> Record:
 @operation(
     "PostSubscriptionsSubscriptionExposedId",
     "metadata description default_payment_method cancel_at cancel_at_period_end"
-    " cancellation_details",
+    " cancellation_details proration_behavior",
 )
 def update(call: Call) -> Json:
     """Change a subscription, or schedule its end or take that back."""
@@ -177,6 +180,8 @@ def update(call: Call) -> Json:
             "You may only specify one of these parameters: cancel_at, cancel_at_period_end.",
             "cancel_at",
         )
+    if "proration_behavior" in params and "cancel_at" not in params:
+        raise unsupported("prorating", "proration_behavior")
     with events.changing(call.db, subscription, engine.UPDATED, now=call.now):
         common.merge_metadata(subscription, params)
         common.assign(subscription, params, "description")
@@ -210,10 +215,27 @@ def _schedule(call: Call, subscription: Record) -> None:
         if subscription["cancel_at"] is not None:
             engine.unschedule_cancel(call.db, subscription, now=call.now)
     elif "cancel_at" in params:
-        end = max_period_end(subscription)
-        if params["cancel_at"] not in (end, "max_period_end", "min_period_end"):
-            raise unsupported("a cancel_at other than the end of the period", "cancel_at")
-        engine.schedule_cancel(call.db, subscription, now=call.now, at=end, **words)
+        at = _end(call, subscription)
+        engine.schedule_cancel(call.db, subscription, now=call.now, at=at, **words)
+
+
+def _end(call: Call, subscription: Record) -> int:
+    """Return the moment that `cancel_at` asks for.
+
+    An end inside a period would be prorated: it is taken only where there is nothing to prorate
+    (usage), or where `proration_behavior=none` says not to.
+    """
+    wanted, natural = call.params["cancel_at"], max_period_end(subscription)
+    if wanted in (natural, "max_period_end", "min_period_end"):
+        return natural
+    at = int(wanted)
+    if at <= call.now:
+        raise invalid("`cancel_at` must be a timestamp in the future.", "cancel_at")
+    waived = call.params.get("proration_behavior") == "none"
+    clean = waived or not lines.licensed(call.db, subscription)
+    if not clean and not lines.ends_a_period(call.db, subscription, at):
+        raise unsupported("prorating a cancel_at inside a period", "cancel_at")
+    return at
 
 
 @operation("DeleteSubscriptionsSubscriptionExposedId", "invoice_now prorate cancellation_details")
