@@ -20,11 +20,11 @@ TOKEN = "crash"
 
 
 class _Receiver(BaseHTTPRequestHandler):
-    names: ClassVar[set[str]] = set()
+    names: ClassVar[list[str]] = []
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.names.add(body["data"]["object"]["name"])
+        self.names.append(body["data"]["object"]["name"])
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -35,7 +35,7 @@ class _Receiver(BaseHTTPRequestHandler):
 
 @contextmanager
 def receiver() -> Iterator[str]:
-    _Receiver.names = set()
+    _Receiver.names = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
     thread = Thread(target=server.serve_forever)
     thread.start()
@@ -47,6 +47,11 @@ def receiver() -> Iterator[str]:
         server.server_close()
 
 
+def received() -> list[str]:
+    """Return the names of the objects that the present receiver was told about, in order."""
+    return list(_Receiver.names)
+
+
 def free_port() -> int:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
     port = server.server_port
@@ -54,19 +59,19 @@ def free_port() -> int:
     return port
 
 
-def start(database: Path, port: int) -> subprocess.Popen[bytes]:
+def start(database: Path, port: int, **more: str) -> subprocess.Popen[bytes]:
     program = (
         "from portal.cli.sandbox import sandbox;"
         f"sandbox(['--port', '{port}', '--data', {str(database)!r}, '--orderly'])"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
-        env={**os.environ, "SANDBOX_ADMIN_TOKEN": TOKEN},
+        env={**os.environ, "SANDBOX_ADMIN_TOKEN": TOKEN, **more},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             if requests.get(f"http://127.0.0.1:{port}/healthz", timeout=1).ok:
@@ -140,8 +145,8 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
             }
             assert set(acknowledged) <= stored
             deadline = time.monotonic() + 30
-            while _Receiver.names < stored and time.monotonic() < deadline:
+            while set(received()) < stored and time.monotonic() < deadline:
                 time.sleep(0.1)
-            assert stored <= _Receiver.names
+            assert stored <= set(received())
         finally:
             stop(process)
