@@ -8,7 +8,7 @@ from flask import Response, abort, jsonify
 
 from portal.sandbox import accounts
 from portal.sandbox.control import control, find, now, sent, shown
-from portal.sandbox.engine import cards, checkout, invoices, subscriptions
+from portal.sandbox.engine import advancing, cards, checkout, clocks, invoices, subscriptions
 from portal.sandbox.engine.cards import CardRefused
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.service import current
@@ -17,6 +17,10 @@ from portal.sandbox.store import Db, Record
 Json = dict[str, Any]
 _OUTCOMES = ("card_declined", "requires_action")
 _ENDINGS = ("unpaid", "cancel", "past_due")
+
+
+def _at(db: Db, record: Record) -> int:
+    return clocks.moment(db, record, now())
 
 
 def _living(db: Db, identifier: str) -> Record:
@@ -31,7 +35,7 @@ def end_period(identifier: str) -> Response:
     """End the running period now: `{"subscription", "invoice"}`, the invoice a draft or null."""
     with current().store.write() as db:
         subscription = _living(db, identifier)
-        invoice = subscriptions.end_period(db, subscription, now=now())
+        invoice = subscriptions.end_period(db, subscription, now=_at(db, subscription))
         subscription = find(db, "subscription", identifier)
         draft = invoice and shown(db, invoice)
         return jsonify(subscription=shown(db, subscription), invoice=draft)
@@ -60,7 +64,7 @@ def mark_unpaid(identifier: str) -> Response:
             abort(400, "end is unpaid, cancel or past_due.")
         if subscription["status"] not in ("past_due", "unpaid"):
             abort(400, f"The subscription is {subscription['status']}: nothing is overdue.")
-        subscriptions.mark_unpaid(db, subscription, ending, now=now())
+        subscriptions.mark_unpaid(db, subscription, ending, now=_at(db, subscription))
         return jsonify(shown(db, find(db, "subscription", identifier)))
 
 
@@ -71,9 +75,10 @@ def finalize(identifier: str) -> Response:
         invoice = find(db, "invoice", identifier)
         if invoice["status"] != "draft":
             abort(400, f"The invoice {identifier} is {invoice['status']}, not a draft.")
-        invoices.finalize(db, invoice, now=now())
+        at = _at(db, invoice)
+        invoices.finalize(db, invoice, now=at)
         if invoice["status"] == "open" and invoice["auto_advance"]:
-            invoices.collect(db, invoice, now=now(), automatic=True)
+            invoices.collect(db, invoice, now=at, automatic=True)
         return jsonify(shown(db, find(db, "invoice", identifier)))
 
 
@@ -84,7 +89,7 @@ def retry(identifier: str) -> Response:
         invoice = find(db, "invoice", identifier)
         if invoice["status"] != "open":
             abort(400, f"The invoice {identifier} is {invoice['status']}, not open.")
-        result = invoices.collect(db, invoice, now=now(), automatic=True)
+        result = invoices.collect(db, invoice, now=_at(db, invoice), automatic=True)
         return jsonify(**_result(result), invoice=shown(db, find(db, "invoice", identifier)))
 
 
@@ -95,7 +100,7 @@ def expire(identifier: str) -> Response:
         session = find(db, "checkout.session", identifier)
         if session["status"] != "open":
             abort(400, f"The session is {session['status']}, not open.")
-        return jsonify(shown(db, checkout.expire(db, session, now=now())))
+        return jsonify(shown(db, checkout.expire(db, session, now=_at(db, session))))
 
 
 @control.post("/checkout/sessions/<identifier>/pay")
@@ -113,6 +118,25 @@ def pay(identifier: str) -> Response:
         return jsonify(
             **_result(result), session=shown(db, find(db, session["object"], identifier))
         )
+
+
+@control.post("/clocks/<identifier>/advance")
+def advance(identifier: str) -> Response:
+    """Send a test clock forward by `{"seconds"}`, or `{"to": "next-renewal"}` and its draft's hour.
+
+    The answer is the clock, ``advancing``; the limits are those of the API.
+    """
+    body = sent()
+    with current().store.write() as db:
+        clock = find(db, clocks.KIND, identifier)
+        seconds = body.get("seconds")
+        if body.get("to") == "next-renewal":
+            target = advancing.next_renewal(db, clock)
+        elif isinstance(seconds, int) and not isinstance(seconds, bool):
+            target = clock["frozen_time"] + seconds
+        else:
+            abort(400, 'Send {"seconds": 3600} or {"to": "next-renewal"}.')
+        return jsonify(shown(db, advancing.advance(db, clock, target)))
 
 
 def _result(result: PayResult) -> Json:

@@ -6,7 +6,8 @@ import pytest
 import stripe
 
 from tests.sandbox.clock_support import DAY, HOUR, Timeline, at, timeline
-from tests.sandbox.conftest import World
+from tests.sandbox.conftest import TOKEN, World
+from tests.sandbox.page_support import Visitor, card
 
 NOON = at("2027-03-10T12:00:00")
 
@@ -150,3 +151,38 @@ def test_an_end_that_would_be_prorated_is_refused_unless_waived(
     update(identifier, {"cancel_at": NOON + 12 * DAY, "proration_behavior": "none"})
     line.to(NOON + 13 * DAY)
     assert line.subscription(identifier).ended_at == NOON + 12 * DAY
+
+
+def test_the_control_room_moves_a_clock(world: World, line: Timeline) -> None:
+    identifier = line.subscribe(world.licensed().id)
+    operator = Visitor(world.app)
+    operator.get("/_sandbox/sign-in").press("Sign in", token=TOKEN)
+    page = f"/_sandbox/ui/objects/{line.clock}"
+    assert "The clock is on its way" in operator.get(page).press("+1 day").follow().text
+    world.tick()
+    operator.get(page).press("To the next renewal")
+    world.tick()
+    assert [each.status for each in line.invoices(identifier)] == ["paid", "paid"]
+    moved = world.control(f"/clocks/{line.clock}/advance", seconds=3600)
+    assert moved["status"] == "advancing"
+    world.tick()
+    world.control(f"/clocks/{line.clock}/advance", to="next-renewal")
+    world.tick()
+    assert len(line.invoices(identifier)) == 3
+
+
+def test_pages_and_controls_wait_for_a_clock_on_its_way(world: World, line: Timeline) -> None:
+    session = world.session(world.licensed(), customer=line.customer)
+    identifier = line.subscribe(world.licensed().id)
+    world.control(f"/clocks/{line.clock}/advance", seconds=3600)
+    page = Visitor(world.app).get(f"/c/pay/{session.id}")
+    refused = page.press("Subscribe", **card())
+    assert refused.status == 409
+    assert "The test clock is moving" in refused.text
+    answer = world.app.test_client().post(
+        f"/_sandbox/subscriptions/{identifier}/end-period",
+        headers={"Authorization": f"Bearer {TOKEN}"},
+    )
+    assert answer.status_code == 429
+    world.tick()
+    assert page.press("Subscribe", **card()).status == 303

@@ -12,6 +12,7 @@ import logging
 from portal.sandbox import events, periods
 from portal.sandbox.engine import customers, due
 from portal.sandbox.engine.clocks import KIND, check_still
+from portal.sandbox.engine.invoices import DRAFT_SECONDS
 from portal.sandbox.errors import invalid
 from portal.sandbox.store import Db, Record
 
@@ -57,6 +58,21 @@ def _farthest(db: Db, clock: Record) -> int:
     frozen = int(clock["frozen_time"])
     rhythms = [str(row[0]).split() for row in rows] or [["year", "1"]]
     return min(periods.after(frozen, interval, int(count), 2) for interval, count in rhythms)
+
+
+def next_renewal(db: Db, clock: Record) -> int:
+    """Return when the draft of the clock's next renewal is due, an hour after the renewal.
+
+    :raise StripeError: 400 when no subscription runs on the clock
+    """
+    row = db.execute(
+        "SELECT min(due_at) FROM objects WHERE clock = ? AND due_at > ? AND kind = 'subscription'",
+        clock["id"],
+        clock["frozen_time"],
+    ).fetchone()
+    if row[0] is None:
+        raise invalid("No subscription on this test clock renews.")
+    return int(row[0]) + DRAFT_SECONDS
 
 
 def work(db: Db, clock: Record, *, patient: bool = True) -> None:

@@ -23,6 +23,7 @@ from portal.sandbox.pages.web import (
     reading,
     see_other,
     seller_of,
+    time_of,
     writing,
 )
 from portal.sandbox.store import Db, Record
@@ -38,6 +39,7 @@ class Purchase:
     seller: dict[str, str]
     items: list[dict[str, Any]]
     email: str | None
+    now: int
 
     @property
     def button(self) -> str:
@@ -60,7 +62,7 @@ def _look_up(db: Db, session_id: str) -> Purchase | None:
         customer = db.get("customer", session["_account"], session["customer"])
         email = customer["email"] if customer else email
     items = [describe_item(db, session, item) for item in session["_items"]]
-    return Purchase(session, seller_of(db, session["_account"]), items, email)
+    return Purchase(session, seller_of(db, session["_account"]), items, email, time_of(db, session))
 
 
 def describe_item(db: Db, owner: Record, item: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def _every(price: Record) -> str:
 
 def _open(purchase: Purchase) -> bool:
     session = purchase.session
-    return bool(session["status"] == "open" and session["expires_at"] > now())
+    return bool(session["status"] == "open" and session["expires_at"] > purchase.now)
 
 
 def _closed(purchase: Purchase | None) -> Response:

@@ -9,11 +9,11 @@ from flask import Response, abort, make_response, render_template, request, url_
 from werkzeug.wrappers import Response as Answer
 
 from portal.sandbox import accounts, events, scheduler, webhooks
-from portal.sandbox.engine import checkout, invoices, subscriptions
+from portal.sandbox.engine import advancing, checkout, clocks, invoices, subscriptions
 from portal.sandbox.pages import records
 from portal.sandbox.pages.jsonview import address
 from portal.sandbox.pages.room_entry import blueprint
-from portal.sandbox.pages.web import now, see_other, writing
+from portal.sandbox.pages.web import now, see_other, time_of, writing
 from portal.sandbox.service import current
 from portal.sandbox.store import Db, Record
 
@@ -25,6 +25,9 @@ DONE = {
     "finalize": "The draft is final, and its charge was tried.",
     "retry": "The charge was tried again.",
     "expire": "The session has expired.",
+    "hour": "The clock is on its way: one hour.",
+    "day": "The clock is on its way: one day.",
+    "renewal": "The clock is on its way to the next renewal, and the hour of its draft.",
     "tick": "What was due is done, and waiting webhooks were sent.",
     "reset": "Everything is forgotten.",
     "resend": "The event is queued again.",
@@ -56,20 +59,29 @@ def _plan_failure(outcome: str) -> Callable[[Db, Record], object]:
 
 def _end_retries(db: Db, subscription: Record) -> object:
     ending = accounts.dunning(db, subscription["_account"])["end"]
-    return subscriptions.mark_unpaid(db, subscription, ending, now=now())
+    return subscriptions.mark_unpaid(db, subscription, ending, now=time_of(db, subscription))
 
 
 def _finalize(db: Db, invoice: Record) -> object:
-    invoices.finalize(db, invoice, now=now())
+    at = time_of(db, invoice)
+    invoices.finalize(db, invoice, now=at)
     if invoice["status"] == "open" and invoice["auto_advance"]:
-        invoices.collect(db, invoice, now=now(), automatic=True)
+        invoices.collect(db, invoice, now=at, automatic=True)
     return invoice
+
+
+def _later(seconds: int) -> Callable[[Db, Record], object]:
+    return lambda db, clock: advancing.advance(db, clock, clock["frozen_time"] + seconds)
+
+
+def _to_renewal(db: Db, clock: Record) -> object:
+    return advancing.advance(db, clock, advancing.next_renewal(db, clock))
 
 
 _ACTIONS = (
     Action(
         "end-period", "End the period now", "subscription", _RUNNING,
-        lambda db, record: subscriptions.end_period(db, record, now=now()),
+        lambda db, record: subscriptions.end_period(db, record, now=time_of(db, record)),
     ),
     Action(
         "decline-next", "Decline the next charge", "subscription", _RUNNING,
@@ -86,12 +98,15 @@ _ACTIONS = (
     Action("finalize", "Finalize and charge now", "invoice", ("draft",), _finalize),
     Action(
         "retry", "Try the charge again", "invoice", ("open",),
-        lambda db, record: invoices.collect(db, record, now=now(), automatic=True),
+        lambda db, record: invoices.collect(db, record, now=time_of(db, record), automatic=True),
     ),
     Action(
         "expire", "Let it expire", "checkout.session", ("open",),
-        lambda db, record: checkout.expire(db, record, now=now()), "danger",
+        lambda db, record: checkout.expire(db, record, now=time_of(db, record)), "danger",
     ),
+    Action("hour", "+1 hour", clocks.KIND, ("ready",), _later(3600)),
+    Action("day", "+1 day", clocks.KIND, ("ready",), _later(86400)),
+    Action("renewal", "To the next renewal", clocks.KIND, ("ready",), _to_renewal),
 )  # fmt: skip
 
 

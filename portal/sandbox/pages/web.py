@@ -18,6 +18,8 @@ from werkzeug.utils import redirect as _redirect
 from werkzeug.wrappers import Response as Answer
 
 from portal.sandbox import accounts, money
+from portal.sandbox.engine import clocks
+from portal.sandbox.errors import StripeError
 from portal.sandbox.service import current
 from portal.sandbox.store import Db, Record
 
@@ -39,6 +41,14 @@ _BODY_LIMIT = 64 * 1024
 def now() -> int:
     """Return the sandbox's present second."""
     return current().clock.now()
+
+
+def time_of(db: Db, record: Record) -> int:
+    """Return the second at which `record` lives: its test clock's, else the present one.
+
+    :raise StripeError: 429 in a writing transaction while that clock advances
+    """
+    return clocks.moment(db, record, now())
 
 
 @contextmanager
@@ -202,6 +212,20 @@ def _refused(error: HTTPException) -> Response:
     status = error.code or 500
     title, text = _TROUBLE.get(status, ("That did not work", error.description or ""))
     return message(title, text, status=status, tone="warn")
+
+
+@hosted.app_errorhandler(StripeError)
+def _wait(error: StripeError) -> Response:
+    if error.status != 429:
+        raise error
+    return secure(
+        message(
+            "The test clock is moving",
+            "Nothing was changed. Wait until it has arrived, then go back and try again.",
+            status=409,
+            tone="warn",
+        )
+    )
 
 
 @hosted.app_errorhandler(404)
