@@ -11,7 +11,7 @@ import click
 @click.option("--sandbox-port", default=8001, show_default=True, type=click.IntRange(1, 65535))
 @click.option(
     "--data",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="Folder for databases, keys and logs.  [default: the instance folder]",
 )
 @click.option("--reset", is_flag=True, help="First empty what an earlier demo made there.")

@@ -1,5 +1,6 @@
 """What people do again and again on the way: make applications, subscribe, pay, call."""
 
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -139,6 +140,22 @@ def engine_subscription(walk: Walk, subscription: str) -> str:
         if item["metadata"].get("apim_subscription_uuid") == uuid:
             return str(item["id"])
     raise Surprise(f"The sandbox has no subscription for {uuid}.")
+
+
+def end_period(walk: Walk, subscription: str) -> dict[str, Any]:
+    """End a subscription's billing period in the sandbox; return the draft invoice, if any.
+
+    Not in the second in which the period began: it would end ahead of the clock, and its event
+    would be newer than those that follow.
+    """
+
+    def is_under_way() -> bool:
+        record = next(item for item in objects(walk, "subscription") if item["id"] == subscription)
+        return int(time.time()) > int(record["items"]["data"][0]["current_period_start"])
+
+    eventually(is_under_way, "period that can end", seconds=5)
+    ended = walk.control.post(f"/subscriptions/{subscription}/end-period")
+    return dict(ended["invoice"] or {})
 
 
 def objects(walk: Walk, kind: str) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ def reach_the_end(walk: Walk) -> str:
     """Let the period end: the subscription has ended and calls are refused."""
     place = walk.recall("the Bronze subscription")
     subscription = acts.engine_subscription(walk, place)
-    walk.control.post(f"/subscriptions/{subscription}/end-period")
+    acts.end_period(walk, subscription)
     status = acts.await_status(walk, place, "Ended")
     answer = acts.await_call(walk, walk.recall(f"the key of {RENEWALS}"), 403)
     walk.developer.open(walk.recall(f"the application {RENEWALS}") + "/subscriptions")

@@ -129,8 +129,8 @@ def _subscription(walk: Walk) -> str:
 def _fail(walk: Walk, outcome: str) -> str:
     subscription = _subscription(walk)
     walk.control.post(f"/subscriptions/{subscription}/fail-next-charge", {"outcome": outcome})
-    made = walk.control.post(f"/subscriptions/{subscription}/end-period")
-    invoice = walk.control.post(f"/invoices/{made['invoice']['id']}/finalize")
+    draft = acts.end_period(walk, subscription)
+    invoice = walk.control.post(f"/invoices/{draft['id']}/finalize")
     expect(invoice["status"] == "open", f"The invoice is {invoice['status']}.")
     return acts.await_status(walk, walk.recall("the Bronze subscription"), "BLOCKED")
 

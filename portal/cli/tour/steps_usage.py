@@ -116,8 +116,8 @@ def end_the_period(walk: Walk) -> str:
     """End the billing period in the sandbox: the invoice over 0.06 USD is drawn in arrears."""
     place = walk.recall("the usage subscription")
     subscription = acts.engine_subscription(walk, place)
-    made = walk.control.post(f"/subscriptions/{subscription}/end-period")
-    invoice = walk.control.post(f"/invoices/{made['invoice']['id']}/finalize")
+    draft = acts.end_period(walk, subscription)
+    invoice = walk.control.post(f"/invoices/{draft['id']}/finalize")
     expect(invoice["total"] == 6, f"The invoice is over {invoice['total']}.")
     walk.developer.open(place)
     page = walk.developer.follow("View Invoice")
