@@ -162,8 +162,13 @@ def _ordered(subscription: Subscription, event: BillingEvent) -> tuple[Outcome, 
     if event.kind is EventKind.SUBSCRIPTION_DELETED:
         return _deleted(subscription, event)
     if event.created > subscription.engine_at:
-        subscription.engine_at = event.created
-        return Outcome.APPLIED, _HANDLERS[event.kind](subscription, event)  # type: ignore[index]
+        subscription.engine_at, before = event.created, subscription.facts
+        words = _HANDLERS[event.kind](subscription, event)  # type: ignore[index]
+        if subscription.facts != before:
+            # Applied at once, and checked: another invoice may be open, and the times that the
+            # engine's servers stamp on events need not be in the order in which things happened.
+            mark_for_refresh(subscription)
+        return Outcome.APPLIED, words
     if not _would_change(subscription, event):
         return Outcome.APPLIED, "Known already."
     mark_for_refresh(subscription)
@@ -230,9 +235,7 @@ def _paid(subscription: Subscription, event: BillingEvent) -> str:
     subscription.pay_url = None
     subscription.needs_authentication = False
     words = "The invoice is paid."
-    if _step(subscription, Move.CATCH_UP, _cause(event, words)):
-        # Another invoice may still be open; the engine knows.
-        subscription.refresh_due = True
+    _step(subscription, Move.CATCH_UP, _cause(event, words))
     return words
 
 

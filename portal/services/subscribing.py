@@ -46,7 +46,9 @@ def subscribe(user: User, application: Application, api: Api, policy: Policy) ->
     )
     _insert_once(subscription)
     waits = "waits for payment" if offer else "free plan, active at once"
-    cause = Cause(because=f"Subscribed to {policy.display_name}: {waits}.", actor=user.qualified_name)
+    cause = Cause(
+        because=f"Subscribed to {policy.display_name}: {waits}.", actor=user.qualified_name
+    )
     subscriptions.record(subscription, "SUBSCRIBE", cause)
     if offer:
         wait_for_payment(subscription)

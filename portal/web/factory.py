@@ -11,7 +11,7 @@ from portal import extensions
 from portal.billing import registry
 from portal.config import DATA, Settings
 from portal.vault import vault
-from portal.web import context, engines, problems, security
+from portal.web import context, engines, logs, problems, security
 
 BLUEPRINTS = ("account", "publisher", "devportal", "admin", "stripe", "oauth", "api", "gateway")
 
@@ -28,6 +28,7 @@ def build(settings: Settings) -> Flask:
     settings.instance.mkdir(parents=True, exist_ok=True)
     app.config.update(_flask_config(settings))
     app.extensions["portal_settings"] = settings
+    logs.init_app(app)
     vault.configure([key.get_secret_value() for key in settings.encryption_keys])
     engines.init_app(app, registry.load(settings.billing_engine))
     _bind_extensions(app, settings)

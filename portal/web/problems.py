@@ -1,13 +1,13 @@
 """How an error looks: a page for people, WSO2's JSON for the REST API, ``{"error"}`` elsewhere."""
 
 import structlog
-from flask import Flask, Response, jsonify, make_response, render_template, request
+from flask import Flask, Response, g, jsonify, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from werkzeug.exceptions import HTTPException
 
 from portal.errors import PortalError
-from portal.extensions import db
+from portal.extensions import db, login_manager
 from portal.web.access import wants_html
 
 log = structlog.get_logger()
@@ -40,7 +40,13 @@ def answer(status: int, title: str, message: str, code: int = 900967) -> Respons
     ):
         response = jsonify({"error": message})
     else:
-        page = render_template("errors/error.html", code=status, title=title, sentence=message)
+        page = render_template(
+            "errors/error.html",
+            code=status,
+            title=title,
+            sentence=message,
+            reference=g.get("request_id") if status >= 500 else None,
+        )
         response = make_response(page)
     response.status_code = status
     return response
@@ -94,6 +100,8 @@ def _database_error(error: DBAPIError) -> Response:
         log.warning("collision", error=type(error.orig).__name__, path=request.path)
         sentence = "Somebody else just did the same. Look at it again and repeat."
         return answer(409, "Not possible now", sentence)
+    # Drawing the page would ask the database once more who this is.
+    g._login_user = login_manager.anonymous_user()  # noqa: SLF001 - there is no other way
     log.error("database", error=type(error.orig).__name__, path=request.path)
     return answer(
         503, "The portal cannot reach its database", "Nothing was changed. Try again in a minute."

@@ -6,6 +6,9 @@ from flask_talisman import Talisman
 
 from portal.config import Settings
 
+#: Answers that are the same for everybody, and must not ask the database who it is.
+_NOBODYS = ("static", "account.healthz")
+
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Set a strict Content-Security-Policy and its companions on every answer."""
@@ -49,9 +52,9 @@ def policy(settings: Settings) -> dict[str, str | list[str]]:
 def _no_store(response: Response) -> Response:
     """Keep pages of people who have signed in out of every cache."""
     response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    if request.endpoint == "static" or request.blueprint == "gateway":
+    if request.endpoint in _NOBODYS or request.blueprint == "gateway":
         return response
-    if current_user.is_authenticated or request.method != "GET":
+    if response.status_code >= 500 or request.method != "GET" or current_user.is_authenticated:
         response.headers["Cache-Control"] = "no-store"
     response.headers.add("Vary", "Cookie")
     return response

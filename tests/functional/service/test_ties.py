@@ -89,3 +89,19 @@ def test_an_answer_that_is_always_overtaken_is_asked_for_at_the_next_sweep(sale)
     refreshing.refresh(lambda _tenant: restless, sale.subscription.subscription_id)
 
     assert sale.subscription.refresh_due
+
+
+def test_an_older_state_with_a_later_stamp_does_not_lift_the_block(sale):
+    """Servers' clocks differ: what happened first can carry the later second."""
+    engine_id = sale.pay()
+    provider = sale.engine.provider
+    with later(61):
+        rolled = provider.tell(
+            "customer.subscription.updated", sale.account, provider.contracts[engine_id].snapshot
+        )
+    with later(60):
+        sale.deliver(*provider.fail_renewal(engine_id))
+        sale.deliver(rolled)
+        refreshing.refresh_due(sale.engine_for)
+
+    assert sale.status == "BLOCKED"
