@@ -43,22 +43,7 @@ def create_sandbox(
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _BODY_LIMIT
     app.secret_key = settings.admin_token
-    time = clock or RealClock()
-    store = Store(
-        settings.database,
-        base_url=settings.base_url,
-        meter_lag=settings.meter_lag,
-        strict=settings.strict,
-        clock=time,
-    )
-    sandbox = Sandbox(
-        settings,
-        store,
-        time,
-        Courier(store, time, settings, transport),
-        RequestLog(store),
-        Limits(time, settings.rate_limit),
-    )
+    sandbox = _assemble(settings, clock or RealClock(), transport)
     app.extensions["sandbox"] = sandbox
     _route_api(app)
     app.wsgi_app = Severing(app.wsgi_app)  # type: ignore[method-assign]
@@ -70,6 +55,24 @@ def create_sandbox(
         app.extensions["sandbox-background"] = threads
         atexit.register(threads.stop)
     return app
+
+
+def _assemble(settings: SandboxSettings, time: Clock, transport: Transport | None) -> Sandbox:
+    store = Store(
+        settings.database,
+        base_url=settings.base_url,
+        meter_lag=settings.meter_lag,
+        strict=settings.strict,
+        clock=time,
+    )
+    return Sandbox(
+        settings,
+        store,
+        time,
+        Courier(store, time, settings, transport),
+        RequestLog(store),
+        Limits(time, settings.rate_limit),
+    )
 
 
 def _route_api(app: Flask) -> None:

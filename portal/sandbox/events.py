@@ -34,32 +34,36 @@ def emit(
     data: Json = {"object": serializers.render(db, record) if payload is None else payload}
     if previous is not None:
         data["previous_attributes"] = previous
-    account = record["_account"]
-    endpoints = _subscribed(db, account, type)
+    endpoints = _subscribed(db, record["_account"], type)
     event: Json = {
         "id": ids.new("event"),
         "object": "event",
         "api_version": API_VERSION,
-        # Stripe dates events by the real time, objects on a test clock by their clock.
-        "created": db.wall if record.get("_clock") else now,
+        # Stripe dates events by the real time, whatever moment their object has come to.
+        "created": db.wall,
         "data": data,
         "livemode": False,
         "pending_webhooks": len(endpoints),
         "request": {"id": db.cause.request, "idempotency_key": db.cause.idempotency_key},
         "type": type,
     }
-    if accounts.is_connected(db, account):
-        event["account"] = account
+    if accounts.is_connected(db, record["_account"]):
+        event["account"] = record["_account"]
     if db.strict:
         _validate(event)
-    db.execute(
-        "INSERT INTO events (id, account, type, object_id, created, body)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        event["id"], account, type, record["id"], event["created"], json.dumps(event),
-    )  # fmt: skip
+    _keep(db, event, record)
     for endpoint in endpoints:
         queue(db, event["id"], endpoint["id"], due_at=0)
     return event
+
+
+def _keep(db: Db, event: Json, record: Record) -> None:
+    db.execute(
+        "INSERT INTO events (id, account, type, object_id, created, body)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        event["id"], record["_account"], event["type"], record["id"], event["created"],
+        json.dumps(event),
+    )  # fmt: skip
 
 
 def _validate(event: Json) -> None:
