@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from portal.cli.live_check import check
 from portal.cli.processes import require_port
 
 _THREADS = 8
@@ -27,7 +28,7 @@ def _default_file() -> str:
     return str(Path.cwd() / "instance" / "sandbox.sqlite3")
 
 
-@click.command("sandbox")
+@click.group("sandbox", invoke_without_command=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8001, show_default=True, type=click.IntRange(1, 65535))
 @click.option(
@@ -44,10 +45,19 @@ def _default_file() -> str:
     help="Seconds until a usage event is counted.",
 )
 @click.option("--allow-remote", is_flag=True, help="Listen and be controlled beyond this machine.")
+@click.pass_context
 def sandbox(
-    host: str, port: int, data: str | None, orderly: bool, meter_lag: int, allow_remote: bool
+    context: click.Context,
+    host: str,
+    port: int,
+    data: str | None,
+    orderly: bool,
+    meter_lag: int,
+    allow_remote: bool,
 ) -> None:
     """Run the Stripe sandbox alone, until Ctrl-C. It takes test cards only."""
+    if context.invoked_subcommand is not None:
+        return
     if not allow_remote and not _is_loopback(host):
         raise click.ClickException(
             f"{host} is reachable from other machines. Add --allow-remote if that is what you want."
@@ -68,6 +78,9 @@ def sandbox(
     click.echo(f"Stripe sandbox on {base}  (objects in {file})", err=True)
     click.echo(f"Control room: {base}/_sandbox/  admin token: {token}", err=True)
     serve(host, port)
+
+
+sandbox.add_command(check)
 
 
 def _make_folder(file: Path) -> None:

@@ -110,6 +110,10 @@ def test_settings_and_files_that_are_named_exist(page):
 #: Capitals with an underscore that are no settings of the portal.
 OTHER_WORDS = {
     "REQUIRE_ALL_TESTS",
+    "SANDBOX_METER_LAG",
+    "SANDBOX_RATE_LIMIT",
+    "SANDBOX_SEED",
+    "SANDBOX_STRICT",
     "TEST_POSTGRESQL_URL",
     "TEST_MYSQL_URL",
     "ON_HOLD",
