@@ -11,12 +11,19 @@ from wtforms import SelectChoice
 from portal.devportal import bp
 from portal.devportal.forms import ChooseForm
 from portal.errors import Conflict, Invalid, NotFound
-from portal.extensions import db
 from portal.models import Api, Application
-from portal.services import applications, catalogue, operations, situations, subscribing
+from portal.services import (
+    applications,
+    catalogue,
+    checkouts,
+    operations,
+    situations,
+    subscribing,
+)
 from portal.services.catalogue import Plan
 from portal.web.access import me, subscriber_only
 from portal.web.engines import absolute
+from portal.web.payment_urls import return_urls
 from portal.web.tenancy import own_application, policy_of, published_api
 from portal.web.unit_of_work import in_unit_of_work
 
@@ -139,7 +146,9 @@ def subscribe_now(uuid: UUID) -> tuple[str, int] | Response:
     def store() -> tuple[str, bool]:
         found, application, plan = _chosen(uuid, request.form)
         made = subscribing.subscribe(me(), application, found, plan.policy)
-        db.session.flush()
+        if made.can_pay:
+            # From now on there are 24 hours, whether the payment page is opened or not.
+            checkouts.attempt_for(made, me(), return_urls(made))
         return made.uuid, made.can_pay
 
     try:

@@ -32,6 +32,7 @@ from portal.services.subscriptions import Cause, Move
 #: Stripe: a session lives at most 24 hours from when *it* stores it, and refuses one second more;
 #: half a minute is left for clocks that differ.
 LIFETIME = timedelta(hours=24) - timedelta(seconds=30)
+SHORTEST = timedelta(minutes=31)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +69,11 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
     if subscription.facts.billing is not Billing.PENDING or subscription.end_requested_at:
         raise Conflict("There is nothing to pay for this subscription now.")
     found = open_attempt(subscription)
-    if found is not None:
+    if found is not None and not _too_late_to_open(found):
         return found
+    if found is not None:
+        found.status, found.open_key = CheckoutStatus.EXPIRED, None
+        db.session.flush()
     price = price_of(subscription)
     attempt = CheckoutAttempt(
         am_subscription_id=subscription.subscription_id,
@@ -94,6 +98,11 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
             raise
         return winner
     return attempt
+
+
+def _too_late_to_open(attempt: CheckoutAttempt) -> bool:
+    """Whether an attempt was never opened and Stripe would not open it any more."""
+    return attempt.session_id is None and attempt.expires_at - clock.now() < SHORTEST
 
 
 def price_of(subscription: Subscription) -> EnginePrice:

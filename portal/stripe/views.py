@@ -15,11 +15,11 @@ from portal.flows import payments
 from portal.models import Billing, CheckoutAttempt, CheckoutStatus, Status, Subscription, Tenant
 from portal.models.tenant import SUPER_TENANT
 from portal.services import inbox
-from portal.services.checkouts import ReturnUrls
 from portal.stripe import bp
 from portal.web import queue
 from portal.web.access import me, public, signed_by_engine, signed_in, wants_html
 from portal.web.engines import absolute, engine_of
+from portal.web.payment_urls import return_urls
 from portal.web.problems import answer
 from portal.web.tenancy import own_subscription
 from portal.web.unit_of_work import in_unit_of_work
@@ -35,20 +35,6 @@ def _says(status: int, message: str) -> Response:
     response = jsonify({"error": message})
     response.status_code = status
     return response
-
-
-def return_urls(subscription: Subscription) -> ReturnUrls:
-    """Return where the payment page leads back to: the tenant's own addresses, or ours.
-
-    Stripe replaces ``{CHECKOUT_SESSION_ID}``, so it is appended by hand: ``url_for`` would
-    quote the braces.
-    """
-    tenant = subscription.api.tenant
-    done = absolute(url_for("stripe.complete_session")) + "?session_id={CHECKOUT_SESSION_ID}"
-    back = absolute(url_for("devportal.subscription", uuid=subscription.uuid))
-    return ReturnUrls(
-        success=tenant.checkout_success_url or done, cancel=tenant.checkout_cancel_url or back
-    )
 
 
 @bp.get("/checkout-url")

@@ -14,7 +14,7 @@ from portal.models import (
     Subscription,
     Workflow,
 )
-from portal.services import subscribing
+from portal.services import checkouts, subscribing
 from portal.web.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.all_databases
@@ -158,6 +158,31 @@ def test_an_expiry_that_never_arrived_is_found_after_24_hours(sale, minutes, sta
         payments.sweep(sale.engine_for)
 
         assert sale.status == status
+
+
+def test_an_attempt_that_was_never_opened_lapses_too(sale):
+    attempt_only(sale)
+    with time_machine.travel(clock.now().timestamp() + 24 * 3600 + 60, tick=False):
+        payments.sweep(sale.engine_for)
+
+        assert sale.status == "REJECTED"
+
+
+def test_an_attempt_that_stripe_would_not_open_any_more_makes_room_for_a_new_one(sale):
+    attempt_only(sale)
+    with time_machine.travel(clock.now().timestamp() + 23 * 3600 + 2400, tick=False):
+        sale.browser.sign_in("dana")
+        sale.pay()
+
+    assert sale.status == "UNBLOCKED"
+    assert [row.status for row in db.session.query(CheckoutAttempt)] == ["EXPIRED", "COMPLETED"]
+
+
+def attempt_only(sale):
+    urls = payments.ReturnUrls(success="http://x/{CHECKOUT_SESSION_ID}", cancel="http://x/")
+    with unit_of_work():
+        subscription = sale.subscription
+        checkouts.attempt_for(subscription, subscription.application.owner, urls)
 
 
 def test_the_worker_reads_the_billing_period_after_activation(sale):
