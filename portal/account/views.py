@@ -2,13 +2,12 @@
 
 from flask import flash, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_user, logout_user
-from sqlalchemy import text
 from werkzeug.wrappers import Response
 
 from portal.account import bp
 from portal.account.forms import SignInForm
 from portal.errors import NotFound
-from portal.extensions import db, limiter, login_manager
+from portal.extensions import limiter, login_manager
 from portal.models.user import User
 from portal.services import accounts
 from portal.services.decisions import Refusal
@@ -96,18 +95,3 @@ def problem(slug: str) -> str:
     if refusal is None:
         raise NotFound("There is no such problem type.")
     return render_template("account/problem.html", refusal=refusal)
-
-
-@bp.get("/healthz")
-@public
-def healthz() -> dict[str, str]:
-    """Say that the process is alive; asks nobody."""
-    return {"status": "ok"}
-
-
-@bp.get("/readyz")
-@public
-def readyz() -> tuple[dict[str, str], int]:
-    """Say whether the portal can work: the database answers."""
-    db.session.execute(text("SELECT 1"))
-    return {"status": "ready", "database": "ok"}, 200
