@@ -1,8 +1,13 @@
-"""Amounts: minor units, unit prices with up to twelve decimals, rounding half up per line."""
+"""Amounts in minor units, unit prices with up to twelve decimals, and the one rounding rule.
+
+A line costs its exact product (or the exact sum over its tiers, flat amounts included), rounded
+once to whole minor units, half up; an invoice is the sum of its lines. Nothing else is rounded.
+Stripe does not publish what it does at exactly one half: `docs/sandbox.md` has the open question.
+"""
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, localcontext
 from typing import Any
 
 ZERO_DECIMAL = frozenset(
@@ -22,6 +27,9 @@ _MINIMUM_CHARGE = {
 }  # fmt: skip
 
 MAXIMUM_AMOUNT = 99_999_999
+
+# Eight digits and twelve decimals times a large quantity exceed the 28 digits that are usual.
+_EXACT = Context(prec=100, traps=[InvalidOperation, Inexact])
 
 
 def exponent(currency: str) -> int:
@@ -51,7 +59,7 @@ def plain(value: Decimal) -> str:
 
 def rounded(value: Decimal) -> int:
     """Return `value` (minor units with a fraction) as whole minor units, half away from zero."""
-    return int(value.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    return int(value.to_integral_value(rounding=ROUND_HALF_UP))
 
 
 def display(amount: int, currency: str) -> str:
@@ -76,9 +84,10 @@ def billable_units(price: dict[str, Any], quantity: int) -> int:
 def line_amount(price: dict[str, Any], quantity: int) -> int:
     """Return what `quantity` costs at `price`, in minor units, rounded once for the line."""
     units = billable_units(price, quantity)
-    if price["billing_scheme"] == "tiered":
-        return rounded(_tiered(price, units))
-    return rounded(Decimal(price["unit_amount_decimal"]) * units)
+    with localcontext(_EXACT):
+        if price["billing_scheme"] == "tiered":
+            return rounded(_tiered(price, units))
+        return rounded(Decimal(price["unit_amount_decimal"]) * units)
 
 
 def _tiered(price: dict[str, Any], units: int) -> Decimal:
