@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from flask import Flask
 
-from portal.sandbox.pages import checkout, invoice, portal, portal_details, room, room_actions
+from portal.sandbox.pages import (
+    checkout,
+    invoice,
+    portal,
+    portal_details,
+    room,
+    room_actions,
+    room_faults,
+)
 from portal.sandbox.pages.web import hosted
 
 __all__ = ["register"]
 
-_VIEWS = (checkout, invoice, portal, portal_details, room_actions)
+_VIEWS = (checkout, invoice, portal, portal_details, room_actions, room_faults)
 
 
 def register(app: Flask) -> None:
