@@ -138,6 +138,20 @@ def test_dropping_leaves_other_tables_alone(tmp_path):
     assert database.tables(url) == {"theirs"}
 
 
+def test_a_database_means_the_same_in_every_process(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert database.usable("sqlite:///own.sqlite3") == f"sqlite:///{tmp_path}/own.sqlite3"
+    assert database.usable("postgres://u:pw@h/x") == "postgresql+psycopg://u:pw@h/x"
+    assert database.usable("mysql+pymysql://u:pw@h/x") == "mysql+pymysql://u:pw@h/x"
+    assert database.usable("") == ""
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "no address"])
+def test_a_database_that_processes_cannot_share_is_refused(tmp_path, url):
+    with pytest.raises(StartError, match="DATABASE_URL"):
+        asked(tmp_path, DATABASE_URL=url)
+
+
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [

@@ -13,6 +13,30 @@ from portal.extensions import db, engine_options
 VERSIONS = "alembic_version"
 
 
+def usable(url: str) -> str:
+    """Return a database address that means the same in every process.
+
+    :raise StartError: if it is none, or a database in memory, which processes can't share
+    """
+    if not url:
+        return ""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StartError(f"DATABASE_URL is no database address: {error}.") from error
+    if parsed.drivername in ("postgres", "postgresql"):
+        return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    if parsed.get_backend_name() != "sqlite":
+        return url
+    if not parsed.database or parsed.database.startswith((":memory:", "file:")):
+        raise StartError(
+            "DATABASE_URL names no file, and the servers can't share a database in memory: name "
+            "a file, a server, or nothing."
+        )
+    whole = str(Path(parsed.database).expanduser().resolve())
+    return parsed.set(database=whole).render_as_string(hide_password=False)
+
+
 def shown(url: str) -> str:
     """Return a database address without its password."""
     return make_url(url).render_as_string(hide_password=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from portal.cli.demo.database import usable
 from portal.cli.processes import StartError
 from portal.config import INSTANCE
 
@@ -61,11 +62,11 @@ def from_command_line(
     A database of its own gets a folder of its own, so that a demo on SQLite and one on
     PostgreSQL never share keys or a sandbox.
 
-    :raise StartError: if both ports are the same, or a public origin is not one
+    :raise StartError: if both ports are the same, or an address is not one
     """
     if port == sandbox_port:
         raise StartError(f"Both servers can't have port {port}: choose another --sandbox-port.")
-    url = environment.get("DATABASE_URL", "").strip()
+    url = usable(environment.get("DATABASE_URL", "").strip())
     return Options(
         host=host,
         port=port,

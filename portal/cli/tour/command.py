@@ -12,9 +12,11 @@ import click
 from portal.cli.demo import database
 from portal.cli.demo.options import Options
 from portal.cli.demo.stack import Demo, running
-from portal.cli.processes import free_ports
+from portal.cli.processes import Servers, free_ports
 from portal.cli.tour.steps import STEPS
 from portal.cli.tour.walk import Outcome, Walk, take
+
+LOG_LINES = 20
 
 
 def run(*, as_json: bool, rest: bool) -> None:
@@ -29,6 +31,8 @@ def run(*, as_json: bool, rest: bool) -> None:
         walk = Walk(demo)
         click.echo(f"Portal {demo.options.portal}, sandbox {demo.options.sandbox}", err=as_json)
         take(walk, STEPS, lambda outcome: _report(outcome, as_json))
+        if not all(outcome.passed for outcome in walk.outcomes):
+            click.echo(last_words(demo.servers), err=True)
     _conclude(walk, as_json)
 
 
@@ -38,7 +42,7 @@ def fresh_demo() -> Iterator[Demo]:
 
     :raise portal.cli.processes.StartError: if DATABASE_URL names a database that is not empty
     """
-    url = os.environ.get("DATABASE_URL", "").strip()
+    url = database.usable(os.environ.get("DATABASE_URL", "").strip())
     if url:
         database.require_empty(url, "the tour uses only an empty one. Name another, or none.")
     with tempfile.TemporaryDirectory(prefix="portal-tour-") as folder:
@@ -69,6 +73,16 @@ def _conclude(walk: Walk, as_json: bool) -> None:
     click.echo(f"tour: {passed} passed, {failed} failed", err=as_json)
     if failed or not passed:
         raise SystemExit(1)
+
+
+def last_words(servers: Servers) -> str:
+    """Return the ends of the servers' logs without the requests: what may explain a failure."""
+    found = []
+    for server in servers.running:
+        lines = server.log.read_text(errors="replace").splitlines()
+        said = [line for line in lines if ' "GET ' not in line and ' "POST ' not in line]
+        found += ["", f"The last words of the {server.name}:", *said[-LOG_LINES:]]
+    return "\n".join(found)
 
 
 def table(events: list[tuple[str, str, str, str]]) -> str:
