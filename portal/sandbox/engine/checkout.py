@@ -68,12 +68,7 @@ def _complete(
     invoice = subscriptions.first_invoice(db, subscription, now=now)
     subscriptions.announce(db, subscription, now=now)
     if invoice is not None:
-        invoices.finalize(db, invoice, now=now)
-        if invoice["status"] == "open":
-            attempt = charges.Attempt(
-                present=True, authenticated=authenticated or None, automatic=False, now=now
-            )
-            charges.take(db, invoice, method, attempt)
+        _take(db, invoice, method, authenticated, now=now)
     session.update(
         status="complete",
         payment_status="paid" if session["amount_total"] else "no_payment_required",
@@ -86,6 +81,15 @@ def _complete(
     db.save(session)
     events.emit(db, session, "checkout.session.completed", now=now)
     return PayResult("paid", session=session, invoice=invoice, payment_method=method)
+
+
+def _take(db: Db, invoice: Record, method: Record, authenticated: bool, *, now: int) -> None:
+    invoices.finalize(db, invoice, now=now)
+    if invoice["status"] == "open":
+        attempt = charges.Attempt(
+            present=True, authenticated=authenticated or None, automatic=False, now=now
+        )
+        charges.take(db, invoice, method, attempt)
 
 
 def _trial_end(data: Record, *, now: int) -> int | None:

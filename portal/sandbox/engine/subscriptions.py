@@ -59,8 +59,7 @@ def build(
     subscription["items"] = [_item(db, subscription, item, now=now) for item in items]
     price = lines.price_of(db, subscription, subscription["items"][0])
     subscription["currency"] = price["currency"]
-    rhythm = price["recurring"]
-    subscription["_rhythm"] = f"{rhythm['interval']} {rhythm['interval_count']}"
+    subscription["_rhythm"] = "{interval} {interval_count}".format(**price["recurring"])
     subscription["_due_at"] = next_due(subscription)
     db.insert(subscription)
     if customer["currency"] is None:

@@ -37,10 +37,7 @@ def create(call: Call) -> Json:
     params = call.params
     _check_shape(call)
     items, currency = _items(call)
-    customer = common.from_param(call, "customer", "customer") if "customer" in params else None
-    _check_customer(customer, currency)
-    if customer and not call.settings.unlimited_clocks:
-        clocks.check_subscriptions(call.db, customer)
+    customer = _payer(call, currency)
     _check_trial(call, items)
     total = sum(item["amount"] for item in items)
     _check_total(total, currency)
@@ -74,6 +71,15 @@ def create(call: Call) -> Json:
     session["_due_at"] = session["expires_at"]
     call.db.insert(session)
     return common.show(call, session)
+
+
+def _payer(call: Call, currency: str) -> Record | None:
+    named = "customer" in call.params
+    customer = common.from_param(call, "customer", "customer") if named else None
+    _check_customer(customer, currency)
+    if customer and not call.settings.unlimited_clocks:
+        clocks.check_subscriptions(call.db, customer)
+    return customer
 
 
 def _check_shape(call: Call) -> None:
