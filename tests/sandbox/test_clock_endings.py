@@ -186,3 +186,23 @@ def test_pages_and_controls_wait_for_a_clock_on_its_way(world: World, line: Time
     assert answer.status_code == 429
     world.tick()
     assert page.press("Subscribe", **card()).status == 303
+
+
+def test_bad_debt_is_not_collected_any_more_but_can_be_paid(world: World, line: Timeline) -> None:
+    identifier = line.subscribe(world.licensed().id)
+    invoices = world.api.v1.invoices
+    with pytest.raises(stripe.InvalidRequestError, match="isn't open"):
+        invoices.mark_uncollectible(str(line.invoices(identifier)[0].id))
+    line.card("pm_card_chargeCustomerFail")
+    line.to(NOON + 31 * DAY + HOUR)
+    owed = str(line.invoices(identifier)[1].id)
+    given_up = invoices.mark_uncollectible(owed)
+    assert (given_up.status, given_up.next_payment_attempt) == ("uncollectible", None)
+    assert given_up.status_transitions.marked_uncollectible_at == NOON + 31 * DAY + HOUR
+    assert world.event_types()[-1] == "invoice.marked_uncollectible"
+    line.to(NOON + 50 * DAY)
+    assert invoices.retrieve(owed).attempt_count == 1
+    assert line.subscription(identifier).status == "past_due"
+    line.card("pm_card_visa")
+    assert invoices.pay(owed).status == "paid"
+    assert line.subscription(identifier).status == "active"

@@ -262,8 +262,17 @@ def _keep_card(db: Db, invoice: Record, method: Record, *, now: int) -> None:
         subscription["default_payment_method"] = method["id"]
 
 
+def give_up(db: Db, invoice: Record, *, now: int) -> Record:
+    """Mark an open invoice as bad debt: nobody collects it any more, but it can still be paid."""
+    invoice.update(status="uncollectible", auto_advance=False, next_payment_attempt=None)
+    invoice["status_transitions"]["marked_uncollectible_at"] = now
+    save(db, invoice)
+    events.emit(db, invoice, "invoice.marked_uncollectible", now=now)
+    return invoice
+
+
 def void(db: Db, invoice: Record, *, now: int) -> Record:
-    """Void an open invoice: nothing is owed any more."""
+    """Void an open or uncollectible invoice: nothing is owed any more."""
     invoice["status"] = "void"
     invoice["status_transitions"]["voided_at"] = now
     invoice["next_payment_attempt"] = None

@@ -14,6 +14,8 @@ from portal.sandbox.serializers.base import listing
 from portal.sandbox.serializers.invoices import render_line
 from portal.sandbox.store import Filter, Record
 
+_OWED = ("open", "uncollectible")
+
 
 def _shown(call: Call, invoice: Record) -> Json:
     return common.show(call, engine.refresh(call.db, invoice))
@@ -77,14 +79,14 @@ def pay(call: Call) -> Json:
     invoice = common.from_path(call, "invoice")
     if invoice["status"] == "paid":
         raise invalid("Invoice is already paid", code="invoice_already_paid")
-    if invoice["status"] not in ("draft", "open"):
+    if invoice["status"] not in ("draft", *_OWED):
         raise invalid(f"This invoice can't be paid: its status is {invoice['status']}.")
     if invoice["status"] == "draft":
         engine.finalize(call.db, invoice, now=call.now)
-    if invoice["status"] == "open" and call.params.get("paid_out_of_band"):
+    if invoice["status"] in _OWED and call.params.get("paid_out_of_band"):
         charges.close_payment(call.db, invoice, now=call.now)
         charges.settle(call.db, invoice, now=call.now, out_of_band=True)
-    elif invoice["status"] == "open":
+    elif invoice["status"] in _OWED:
         result = engine.collect(call.db, invoice, now=call.now, method=_method(call, invoice))
         if result.kind != "paid":
             raise _refused(call, invoice, result)
@@ -121,14 +123,25 @@ def _refused(call: Call, invoice: Record, result: PayResult) -> StripeError:
 
 @operation("PostInvoicesInvoiceVoid")
 def void(call: Call) -> Json:
-    """Void an open invoice."""
+    """Void an open or uncollectible invoice."""
+    invoice = _owed(call, *_OWED)
+    return common.show(call, engine.void(call.db, invoice, now=call.now))
+
+
+@operation("PostInvoicesInvoiceMarkUncollectible")
+def mark_uncollectible(call: Call) -> Json:
+    """Give an open invoice up as bad debt."""
+    return common.show(call, engine.give_up(call.db, _owed(call, "open"), now=call.now))
+
+
+def _owed(call: Call, *statuses: str) -> Record:
     invoice = common.from_path(call, "invoice")
-    if invoice["status"] != "open":
+    if invoice["status"] not in statuses:
         raise invalid(
             "You can only pass in open invoices. This invoice isn't open.",
             code="invoice_not_editable",
         )
-    return common.show(call, engine.void(call.db, invoice, now=call.now))
+    return invoice
 
 
 @operation("GetInvoicesInvoiceLines", listing=True)
