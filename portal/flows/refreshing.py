@@ -131,12 +131,14 @@ def _apply(subscription_id: int, seen: _Seen) -> bool:
         return False
     subscription.refresh_due = False
     if seen.snapshot is None or subscription.facts.billing is Billing.ENDED:
+        inbox.resolve(subscription)
         return True
     subscription.engine_at = max(subscription.engine_at, seen.at)
     billing_events.apply_snapshot(subscription, seen.snapshot, Cause(because="", actor="worker"))
     if seen.owed is not None:
         subscription.pay_url = seen.owed.hosted_url
         subscription.needs_authentication = seen.owed.needs_authentication
+    inbox.resolve(subscription)
     return True
 
 

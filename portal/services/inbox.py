@@ -14,11 +14,12 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from portal import clock
 from portal.billing.engine import BillingEvent, EventKind
 from portal.extensions import db
-from portal.models import InboxEvent, Outcome, Tenant
+from portal.models import InboxEvent, Outcome, Subscription, Tenant
 from portal.services import billing_events
 from portal.services.billing_events import Result
 
 TRIES = 8
+_READ_INSTEAD = (Outcome.REFRESHED, Outcome.STALE)
 KEPT_FOR = timedelta(days=30)
 
 
@@ -114,6 +115,9 @@ def keep(row: InboxEvent, result: Result) -> None:
     row.outcome = result.outcome
     row.detail = result.detail[:1024]
     row.status_before, row.status_after = result.before, result.after
+    if result.outcome in _READ_INSTEAD and result.subscription and result.subscription.refresh_due:
+        # Known when the present state has been read; see resolve().
+        row.status_after = None
     row.am_subscription_id = result.subscription.subscription_id if result.subscription else None
     row.next_try_at = None
     if result.outcome is Outcome.PARKED:
@@ -123,6 +127,19 @@ def keep(row: InboxEvent, result: Result) -> None:
         else:
             # 2 s, 4 s, 8 s … 4 min: the event that it waits for is usually a second behind.
             row.next_try_at = clock.now() + timedelta(seconds=2**row.attempts)
+
+
+def resolve(subscription: Subscription) -> None:
+    """Note on the events that were not taken at their word what reading the present state gave."""
+    db.session.execute(
+        update(InboxEvent)
+        .where(
+            InboxEvent.am_subscription_id == subscription.subscription_id,
+            InboxEvent.outcome.in_(_READ_INSTEAD),
+            InboxEvent.status_after.is_(None),
+        )
+        .values(status_after=subscription.status)
+    )
 
 
 def due(limit: int = 100) -> list[int]:

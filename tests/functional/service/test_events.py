@@ -281,3 +281,16 @@ def test_an_events_outcome_says_what_changed(paid):
 
     row = db.session.query(InboxEvent).order_by(InboxEvent.inbox_id.desc()).first()
     assert (row.status_before, row.status_after) == ("UNBLOCKED", "BLOCKED")
+
+
+def test_an_event_that_tied_says_what_reading_the_present_state_gave(paid):
+    with later(60):
+        asked, updated = paid.engine.provider.require_action(paid.engine_id)
+        paid.engine.provider.pay_invoice(paid.engine_id)
+        paid.deliver(updated, asked)
+
+    row = db.session.query(InboxEvent).filter_by(event_id=asked.event_id).one()
+    assert (row.outcome, row.status_before, row.status_after) in (
+        ("refreshed", "UNBLOCKED", "UNBLOCKED"),
+        ("refreshed", "BLOCKED", "UNBLOCKED"),
+    )
