@@ -460,6 +460,7 @@ def upgrade() -> None:
         sa.Column("engine_status", sa.String(length=30), nullable=True),
         sa.Column("engine_at", sa.BigInteger(), nullable=False),
         sa.Column("refresh_due", sa.Boolean(), nullable=False),
+        sa.Column("refresh_failed_at", sa.BigInteger(), nullable=False),
         sa.Column("period_start", types.UtcDateTime(), nullable=True),
         sa.Column("period_end", types.UtcDateTime(), nullable=True),
         sa.Column("cancel_at", types.UtcDateTime(), nullable=True),

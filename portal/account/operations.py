@@ -23,6 +23,7 @@ from portal.web.engines import settings
 
 REQUESTS = Counter("portal_requests", "Requests answered.", ["endpoint", "method", "status"])
 SECONDS = Histogram("portal_request_seconds", "Time to answer a request.", ["endpoint"])
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def init_app(app: Flask) -> None:
@@ -37,7 +38,9 @@ def _start() -> None:
 
 def _count(response: Response) -> Response:
     endpoint = request.endpoint or "none"
-    REQUESTS.labels(endpoint, request.method, str(response.status_code)).inc()
+    # Anybody can invent a method, and every label value is kept in memory for ever.
+    method = request.method if request.method in _METHODS else "OTHER"
+    REQUESTS.labels(endpoint, method, str(response.status_code)).inc()
     if "started" in g:
         SECONDS.labels(endpoint).observe(time.perf_counter() - g.started)
     return response

@@ -1,14 +1,15 @@
 """Publishing usage to the billing engine, and what became of it."""
 
-from flask import flash, redirect, render_template, url_for
+from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from portal import clock
 from portal.admin import bp
 from portal.errors import Conflict
 from portal.flows import publishing as publishing_flow
-from portal.services import publishing
+from portal.services import parked, publishing
 from portal.web.access import admin_only, me
+from portal.web.unit_of_work import unit_of_work
 
 
 @bp.get("/usage")
@@ -23,6 +24,7 @@ def usage() -> str:
         status=status,
         published=clock.from_epoch(int(millis) // 1000) if millis else None,
         runs=publishing.history(tenant),
+        parked=parked.waiting(tenant.tenant_id),
     )
 
 
@@ -36,4 +38,17 @@ def publish_usage() -> Response:
         flash(f"{error.message}. Wait until it has finished.", "warning")
     else:
         flash("Publishing has started. This page shows how it goes.", "info")
+    return redirect(url_for("admin.usage"), 303)
+
+
+@bp.post("/usage/batches/<int:number>")
+@admin_only
+def decide_batch(number: int) -> Response:
+    """Bring a parked batch on: send it again with the next run, or confirm that it arrived."""
+    has_arrived = request.form.get("decision") == "arrived"
+    actor = me().qualified_name
+    with unit_of_work():
+        parked.decide(me().tenant, number, has_arrived=has_arrived, actor=actor)
+    done = "It counts as arrived." if has_arrived else "The next run sends it again."
+    flash(done, "success")
     return redirect(url_for("admin.usage"), 303)

@@ -16,6 +16,7 @@ from portal.services import checkouts, situations
 from portal.services.paging import page_of
 from portal.web.access import me, subscriber_only
 from portal.web.engines import engine_of
+from portal.web.payment_urls import return_urls
 from portal.web.tenancy import own_application, own_subscription
 from portal.web.unit_of_work import in_unit_of_work
 
@@ -102,7 +103,13 @@ def invoice(uuid: UUID) -> str:
 @subscriber_only
 def try_again(uuid: UUID) -> Response:
     """Let a subscription that was not paid in time wait for payment again, and go and pay."""
-    in_unit_of_work(lambda: checkouts.try_again(own_subscription(me(), str(uuid)), me()))
+
+    def restart() -> None:
+        found = own_subscription(me(), str(uuid))
+        checkouts.try_again(found, me())
+        checkouts.attempt_for(found, me(), return_urls(found))
+
+    in_unit_of_work(restart)
     return redirect(url_for("stripe.checkout_url", subscriptionId=uuid), 303)
 
 

@@ -79,6 +79,7 @@ def definition(uuid: UUID) -> Response:
     if not found.definition:
         raise NotFound("This API has no OpenAPI document.")
     document = json.loads(found.definition)
+    document = operations.without_servers(document)
     document["servers"] = [{"url": absolute(found.gateway_path)}]
     response = FlaskResponse(json.dumps(document), mimetype="application/json")
     response.headers["Content-Disposition"] = "attachment; filename=openapi.json"

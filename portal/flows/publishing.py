@@ -21,7 +21,7 @@ from portal.errors import (
 )
 from portal.extensions import db
 from portal.models import PublishRun, Tenant
-from portal.services import batches, publishing
+from portal.services import batches, parked, publishing
 from portal.services.batches import Sending, Unknown
 from portal.services.publishing import Held
 from portal.web import queue
@@ -99,7 +99,7 @@ def run(engine_for: EngineFor, run_id: int, progress: Progress | None = None) ->
 
 def is_waiting(tenant_id: int) -> bool:
     """Whether a run now would find anything to publish or to send again."""
-    waiting = batches.unsettled(tenant_id) or batches.has_denied(tenant_id)
+    waiting = batches.unsettled(tenant_id) or parked.has_denied(tenant_id)
     found = bool(waiting) or bool(PortalSource().gather(tenant_id, clock.now()))
     db.session.rollback()
     return found
@@ -116,7 +116,7 @@ def _work(engine_for: EngineFor, held: Held, progress: Progress) -> str | None:
     for subscription_id in found:
         _renew(held)
         _freeze(subscription_id, held)
-    in_unit_of_work(lambda: batches.reopen_denied(held.tenant_id))
+    in_unit_of_work(lambda: parked.reopen_denied(tenant_id=held.tenant_id))
     todo = batches.unsettled(held.tenant_id)
     db.session.rollback()
     met = _Pass()
@@ -153,12 +153,15 @@ def flush(engine: BillingEngine, subscription_id: int) -> None:
     """
     now = clock.now()
     in_unit_of_work(lambda: batches.freeze(subscription_id, now))
+    in_unit_of_work(lambda: parked.reopen_denied(subscription_id=subscription_id))
     met = _Pass()
     todo = batches.unsettled_of(subscription_id)
     db.session.rollback()
     for batch_id in todo:
         _send(engine, batch_id, met, None)
-    if met.unanswered:
+    is_left = parked.is_on_its_way(subscription_id)
+    db.session.rollback()
+    if met.unanswered or is_left:
         raise EngineUnavailable(
             "The last usage could not be reported, because the payment provider does not answer. "
             "Nothing was cancelled. Press the button again in a minute."

@@ -41,27 +41,42 @@ class _Seen:
     """The open invoice, where the subscription is in arrears."""
 
 
-def refresh_due(engine_for: EngineFor, limit: int = 50) -> int:
+def refresh_due(engine_for: EngineFor, limit: int = 500) -> int:
     """Refresh every subscription that is marked; return how many were.
 
-    One that the engine does not answer for stays marked and holds up nobody else.
+    One that the engine does not answer for stays marked. Its account is left alone for the rest
+    of this pass, so that it holds up nobody else's.
     """
-    marked = db.session.scalars(
-        select(Subscription.subscription_id)
+    marked = db.session.execute(
+        select(Subscription.subscription_id, Subscription.tenant_id, Subscription.connected_account)
         .where(Subscription.refresh_due.is_(True))
-        .order_by(Subscription.subscription_id)
+        .order_by(Subscription.refresh_failed_at, Subscription.subscription_id)
         .limit(limit)
     ).all()
     db.session.rollback()
     done = 0
-    for subscription_id in marked:
+    failing: set[tuple[int, str | None]] = set()
+    for subscription_id, tenant_id, account in marked:
+        if (tenant_id, account) in failing:
+            continue
         try:
             refresh(engine_for, subscription_id)
             done += 1
         except PortalError as error:
             db.session.rollback()
+            failing.add((tenant_id, account))
+            in_unit_of_work(lambda number=subscription_id: _failed(number))  # type: ignore[misc]
             log.warning("refresh_failed", subscription=subscription_id, error=error.message)
     return done
+
+
+def _failed(subscription_id: int) -> None:
+    """Put a subscription behind those that have not failed yet."""
+    db.session.execute(
+        update(Subscription)
+        .where(Subscription.subscription_id == subscription_id)
+        .values(refresh_failed_at=clock.epoch(clock.now()))
+    )
 
 
 def refresh(engine_for: EngineFor, subscription_id: int) -> None:

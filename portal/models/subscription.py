@@ -131,6 +131,8 @@ class Subscription(Model):
     """Epoch seconds of the newest snapshot that was applied; older ones change nothing."""
     refresh_due: Mapped[bool] = mapped_column(default=False, index=True)
     """Two snapshots tied or disagreed: the worker reads the present state at the engine."""
+    refresh_failed_at: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Epoch seconds of the last refresh that got no answer; those go last."""
     period_start: Mapped[datetime | None] = mapped_column(UtcDateTime)
     period_end: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

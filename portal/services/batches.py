@@ -370,28 +370,3 @@ def reopen(batch: UsageBatch) -> bool:
     batch.state = BatchState.FROZEN
     batch.retryable = False
     return True
-
-
-def has_denied(tenant_id: int) -> bool:
-    """Whether there are batches that were refused for want of access."""
-    query = select(UsageBatch.batch_id).where(*_denied(tenant_id)).limit(1)
-    return db.session.scalar(query) is not None
-
-
-def _denied(tenant_id: int) -> tuple[ColumnElement[bool], ...]:
-    return (
-        UsageBatch.tenant_id == tenant_id,
-        UsageBatch.state == BatchState.REFUSED,
-        UsageBatch.retryable.is_(True),
-    )
-
-
-def reopen_denied(tenant_id: int) -> int:
-    """Let batches that were refused for want of access be tried again; return how many."""
-    changed = db.session.execute(
-        update(UsageBatch)
-        .where(*_denied(tenant_id))
-        .values(state=BatchState.FROZEN, retryable=False)
-        .execution_options(synchronize_session=False)
-    )
-    return int(changed.rowcount)  # type: ignore[attr-defined]

@@ -5,10 +5,11 @@ open for a subscription. What the payment page became is applied here, whoever n
 webhook, the browser coming back, or the worker.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import String, cast, exists, func, select
 from sqlalchemy.exc import IntegrityError
 
 from portal import clock
@@ -24,6 +25,7 @@ from portal.models import (
     SharedCustomer,
     Subscription,
     User,
+    Workflow,
     WorkflowStatus,
 )
 from portal.services import subscribing, subscriptions
@@ -58,6 +60,27 @@ def newest_attempt(subscription: Subscription) -> CheckoutAttempt | None:
         .order_by(CheckoutAttempt.attempt_id.desc())
         .limit(1)
     ).one_or_none()
+
+
+def without_open_attempt(now: datetime, limit: int) -> Sequence[int]:
+    """Return subscriptions that waited 24 hours for a payment which no open attempt can bring."""
+    began = (
+        select(func.max(Workflow.wf_created_time))
+        .where(
+            Workflow.wf_reference == cast(Subscription.subscription_id, String(20)),
+            Workflow.wf_type == subscribing.CREATION,
+        )
+        .scalar_subquery()
+    )
+    return db.session.scalars(
+        select(Subscription.subscription_id)
+        .where(
+            Subscription.billing == Billing.PENDING,
+            began < now - LIFETIME,
+            ~exists().where(CheckoutAttempt.open_key == Subscription.uuid),
+        )
+        .limit(limit)
+    ).all()
 
 
 def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> CheckoutAttempt:

@@ -113,6 +113,13 @@ class Refusal(Enum):
         "The publisher has blocked production calls",
         "Sandbox keys still work. Ask the publisher of the API about production.",
     )
+    ENDING = (
+        "subscription-ending",
+        403,
+        900908,
+        "The subscription is being ended",
+        "Its last usage is being reported. Subscribe again when it has ended.",
+    )
     ENDED = (
         "subscription-ended",
         403,
@@ -223,6 +230,8 @@ def decide(standing: Standing | None, key_type: KeyType = KeyType.PRODUCTION) ->
     facts = standing.facts
     rules = (
         (facts.billing is Billing.ENDED, Refusal.ENDED),
+        # A call after the last report would be on no invoice.
+        (facts.end_requested, Refusal.ENDING),
         (standing.api_status not in _CALLABLE, Refusal.API_RETIRED),
         (facts.approval is Approval.REJECTED, Refusal.APPROVAL_REJECTED),
         (facts.billing is Billing.LAPSED, Refusal.CHECKOUT_LAPSED),

@@ -113,3 +113,27 @@ def _sample(parameter: Mapping[str, Any]) -> str:
     if not scalars:
         return ""
     return scalars[0] if isinstance(scalars[0], str) else json.dumps(scalars[0])
+
+
+def without_servers(document: dict[str, Any]) -> dict[str, Any]:
+    """Return an OpenAPI document without the back end's addresses, at whatever level they stand.
+
+    Paths, operations and links may name servers of their own; a caller who used one would pass
+    by the gateway.
+    """
+    kept = {key: value for key, value in document.items() if key != "servers"}
+    for name in ("paths", "components", "webhooks"):
+        if name in kept:
+            kept[name] = _stripped(kept[name])
+    return kept
+
+
+def _stripped(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {
+            key: _stripped(value)
+            for key, value in part.items()
+            if not (key == "servers" and isinstance(value, list))
+            and not (key == "server" and isinstance(value, dict) and "url" in value)
+        }
+    return [_stripped(item) for item in part] if isinstance(part, list) else part

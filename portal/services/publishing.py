@@ -15,7 +15,8 @@ from sqlalchemy.exc import IntegrityError
 from portal import clock
 from portal.errors import Conflict
 from portal.extensions import db
-from portal.models import PublishRun, Tenant, UsageBatch, UsagePublisher
+from portal.models import PublishRun, Tenant, UsagePublisher
+from portal.services import parked
 
 #: Longer than one call to the engine with all its repeats: the lease is renewed between calls.
 LEASE = timedelta(seconds=120)
@@ -144,7 +145,7 @@ def finish(held: Held, error: str | None = None) -> None:
     """
     now = clock.now()
     run = db.session.get_one(PublishRun, held.run_id, populate_existing=True)
-    status = UNSUCCESSFUL if run.failures else SUCCESSFUL
+    status = UNSUCCESSFUL if run.failures or parked.waiting(run.tenant_id) else SUCCESSFUL
     if error is not None:
         status = FAILED
     values: dict[str, Any] = {"state": COMPLETED, "status": status}
@@ -206,13 +207,6 @@ def history(tenant: Tenant, limit: int = HISTORY) -> Sequence[PublishRun]:
         .where(PublishRun.tenant_id == tenant.tenant_id)
         .order_by(PublishRun.run_id.desc())
         .limit(limit)
-    ).all()
-
-
-def batches_of(run: PublishRun) -> Sequence[UsageBatch]:
-    """Return the batches that a run was the last to handle, in the order of sending."""
-    return db.session.scalars(
-        select(UsageBatch).where(UsageBatch.run_id == run.run_id).order_by(UsageBatch.batch_id)
     ).all()
 
 

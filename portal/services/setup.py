@@ -12,6 +12,7 @@ from portal.billing.keys import is_live, refuse_mismatched_key
 from portal.errors import Invalid
 from portal.extensions import db
 from portal.models.api import Api
+from portal.models.customer import SharedCustomer
 from portal.models.inbox import InboxEvent
 from portal.models.policy import BillingPlan, Policy
 from portal.models.tenant import Tenant
@@ -72,6 +73,7 @@ def configure(tenant: Tenant, wanted: Configuration, defaults: Defaults) -> None
     live = is_live(key or tenant.platform_key or "")
     for field, check in (
         ("platform_key", lambda: _check_key(key, defaults.api_base)),
+        ("platform_key", lambda: _check_mode(tenant, key)),
         ("webhook_secret", lambda: _check_secret(secret)),
         ("checkout_success_url", lambda: _check_success(wanted.checkout_success_url, live)),
         ("checkout_cancel_url", lambda: _check_url(wanted.checkout_cancel_url, live)),
@@ -91,6 +93,21 @@ def configure(tenant: Tenant, wanted: Configuration, defaults: Defaults) -> None
     tenant.checkout_cancel_url = _unless(wanted.checkout_cancel_url, defaults.cancel_url)
     tenant.publishers_edit_plans = wanted.publishers_edit_plans
     tenant.monetization_attributes = attributes.stored(wanted.attributes)
+
+
+def _check_mode(tenant: Tenant, key: str) -> None:
+    """Refuse to change between test and live while anything was sold: its ids belong to one."""
+    if not key or not tenant.platform_key or is_live(key) == tenant.is_live:
+        return
+    sold = db.session.scalar(
+        select(SharedCustomer.id).where(SharedCustomer.tenant_id == tenant.tenant_id).limit(1)
+    )
+    if sold is not None:
+        mode = "live" if tenant.is_live else "test"
+        raise Invalid(
+            f"This tenant has already sold in {mode} mode. Its customers, prices and subscriptions "
+            "exist only there. Use a tenant of its own for the other mode."
+        )
 
 
 def _check_key(key: str, api_base: str) -> None:

@@ -58,6 +58,8 @@ def subscribe(user: User, application: Application, api: Api, policy: Policy) ->
 def _check(user: User, application: Application, api: Api, policy: Policy) -> None:
     if application.tenant_id != api.tenant_id or policy.tenant_id != api.tenant_id:
         raise NotAllowed("The application and the API belong to different tenants.")
+    if application.deleted_at is not None:
+        raise Conflict("The application has been deleted. Choose another one.")
     if not api.takes_subscriptions:
         raise Conflict(
             f"Subscriptions not allowed on APIs in the state: {api.status}. "

@@ -30,7 +30,7 @@ def standing(api="PUBLISHED", authenticate=False, **facts):
         (standing(approval=Approval.PENDING), Refusal.APPROVAL_PENDING),
         (standing(approval=Approval.REJECTED), Refusal.APPROVAL_REJECTED),
         (standing(plan_change_pending=True), None),
-        (standing(end_requested=True), None),
+        (standing(end_requested=True), Refusal.ENDING),
         (None, Refusal.NO_SUBSCRIPTION),
     ],
 )

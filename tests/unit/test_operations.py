@@ -74,3 +74,25 @@ def test_the_demos_documents_give_calls_without_gaps():
         found = operations.of(json.dumps(document))
         assert found
         assert all("{" not in item.example for item in found)
+
+
+def test_no_server_of_the_back_end_is_handed_out_at_any_level():
+    document = {
+        "openapi": "3.0.3",
+        "servers": [{"url": "http://inside.example/"}],
+        "paths": {
+            "/a": {
+                "servers": [{"url": "http://inside.example/a"}],
+                "get": {"servers": [{"url": "http://inside.example/b"}], "responses": {}},
+            }
+        },
+        "components": {
+            "schemas": {"A": {"properties": {"servers": {"type": "array"}}}},
+            "links": {"L": {"operationId": "x", "server": {"url": "http://inside.example/c"}}},
+        },
+    }
+
+    handed_out = operations.without_servers(document)
+
+    assert "inside.example" not in str(handed_out)
+    assert handed_out["components"]["schemas"]["A"]["properties"]["servers"] == {"type": "array"}

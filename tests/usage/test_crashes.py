@@ -15,7 +15,7 @@ from portal.errors import Conflict
 from portal.extensions import db
 from portal.flows import publishing
 from portal.models import PublishRun, QuotaUse, Tenant, UsageBatch, UsageEvent
-from portal.services import batches, quotas
+from portal.services import parked, quotas
 from portal.services import publishing as runs
 from portal.services.quotas import PlanLimits
 from tests.usage.conftest import NOW, Killed, Metered, MeterEngine, engine_for
@@ -134,8 +134,9 @@ def _attempt(engine: MeterEngine, tenant_id: int, chance: random.Random | None) 
 
 def _reopen() -> None:
     db.session.rollback()
-    for batch in db.session.query(UsageBatch).filter_by(state="REFUSED"):
-        batches.reopen(batch)
+    for batch in db.session.query(UsageBatch).filter_by(state="REFUSED").all():
+        tenant = db.session.get_one(Tenant, batch.tenant_id)
+        parked.decide(tenant, batch.batch_id, has_arrived=False, actor="admin")
     db.session.commit()
 
 

@@ -8,7 +8,7 @@ from portal.errors import Conflict, EngineUnavailable
 from portal.extensions import db
 from portal.flows import publishing
 from portal.models import BatchState, KeyType, PublishRun, Tenant, UsagePublisher
-from portal.services import batches
+from portal.services import parked
 from portal.services import publishing as runs
 from portal.web.unit_of_work import unit_of_work
 from tests.usage.conftest import MONTH, NOW, engine_for
@@ -67,9 +67,12 @@ def test_one_that_is_refused_holds_up_no_other_and_nothing_is_sent_twice(
     run = publish()
     assert [each.total for each in (first, second, third)] == [15, 5, 15]
 
+    batch = second.batches[0]
+    tenant = db.session.get_one(Tenant, batch.tenant_id)
+    assert publish().status == "UNSUCCESSFUL", "a run is not successful while usage is parked"
     with unit_of_work():
-        assert batches.reopen(second.batches[0])
-    publish()
+        parked.decide(tenant, batch.batch_id, has_arrived=False, actor="admin")
+    assert publish().status == "SUCCESSFUL"
     assert second.total == 15
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from portal.sandbox import events, ids, serializers
-from portal.sandbox.engine import dunning, endings, invoices, lines
+from portal.sandbox.engine import dunning, endings, invoices, lines, usage
 from portal.sandbox.engine.moments import max_period_end, next_due, notice_owed
 from portal.sandbox.store import Db, Record
 
@@ -206,6 +206,9 @@ def end_period(db: Db, subscription: Record, *, now: int) -> Record | None:
     The billing anchor moves with it. Returns the draft, if one was made.
     """
     end = max(now, subscription["items"][0]["current_period_start"] + 1)
+    # Usage of this very second is of the period that ends: nobody can press in between.
+    if usage.counted_at(db, subscription["_account"], subscription["customer"], now):
+        end = max(end, now + 1)
     planned = subscription["cancel_at"]
     if planned is not None and planned <= max_period_end(subscription):
         subscription["cancel_at"] = min(planned, end)

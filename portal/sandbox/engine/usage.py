@@ -26,3 +26,9 @@ def quantity(db: Db, meter: Record, customer: str, start: int, end: int) -> int:
         sql += " ORDER BY timestamp DESC, seq DESC LIMIT 1), 0)"
     row = db.execute(sql, meter["id"], customer, start, end, db.wall).fetchone()
     return int(row[0])
+
+
+def counted_at(db: Db, account: str, customer: str, second: int) -> bool:
+    """Whether anything was used in this very second."""
+    sql = "SELECT 1 FROM meter_events WHERE account = ? AND customer = ? AND timestamp = ?"
+    return db.execute(sql, account, customer, second).fetchone() is not None

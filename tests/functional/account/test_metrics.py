@@ -26,3 +26,14 @@ def test_with_a_token_only_who_shows_it_does(app, settings):
     assert client.get("/metrics").status_code == 404
     headers = {"Authorization": "Bearer a-token-for-monitoring"}
     assert client.get("/metrics", headers=headers).status_code == 200
+
+
+def test_invented_methods_make_no_series_of_their_own(app, factories):
+    client = app.test_client()
+    client.open("/healthz", method="BREW")
+    client.open("/healthz", method="PROPFIND")
+
+    body = client.get("/metrics").get_data(as_text=True)
+
+    assert "BREW" not in body
+    assert 'method="OTHER"' in body

@@ -186,6 +186,64 @@ def attempt_only(sale):
         checkouts.attempt_for(subscription, subscription.application.owner, urls)
 
 
+def test_a_subscription_that_lost_its_attempt_lapses_after_a_day_too(sale):
+    attempt_only(sale)
+    attempt = db.session.query(CheckoutAttempt).one()
+    attempt.status, attempt.open_key = "EXPIRED", None
+    db.session.commit()
+    payments.sweep(sale.engine_for)
+    assert sale.status == "ON_HOLD"
+
+    with time_machine.travel(clock.now().timestamp() + 24 * 3600 + 60, tick=False):
+        payments.sweep(sale.engine_for)
+
+    assert sale.status == "REJECTED"
+
+
+def test_a_rename_after_a_lost_answer_does_not_stop_the_payment(sale):
+    sale.engine.provider.lose_answers = 1
+    path = f"/api/am/stripe/checkout-url?subscriptionId={sale.uuid}"
+    sale.browser.get(path, expect=503)
+    application = sale.subscription.application
+    application.name = "Another name"
+    db.session.commit()
+
+    sale.pay()
+
+    assert sale.status == "UNBLOCKED"
+
+
+def test_one_denied_account_holds_up_no_other(app, engine, factories, browser):
+    from portal.flows import refreshing
+    from tests.functional.service.conftest import start_sale
+
+    sales = [
+        start_sale(app, engine, factories, type(browser)(app), factories.fixed_policy(), name)
+        for name in ("anna", "bert", "carl")
+    ]
+    for one in sales:
+        one.pay()
+    first, second, third = sales
+    denied = [one.subscription.subscription_id for one in (first, second)]
+    rows = db.session.query(Subscription)
+    rows.update({"refresh_due": True})
+    rows.filter(Subscription.subscription_id.in_(denied)).update(
+        {"connected_account": "acct_denied"}
+    )
+    records = db.session.query(EngineSubscription)
+    records.filter(EngineSubscription.am_subscription_id.in_(denied)).update(
+        {"connected_account": "acct_denied"}
+    )
+    db.session.commit()
+    engine.provider.disconnect("acct_denied")
+
+    for _ in range(2):
+        refreshing.refresh_due(third.engine_for, limit=2)
+
+    assert not third.subscription.refresh_due
+    assert first.subscription.refresh_due
+
+
 def test_the_worker_reads_the_billing_period_after_activation(sale):
     engine_id = sale.pay()
 
