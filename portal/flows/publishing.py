@@ -159,7 +159,7 @@ def flush(engine: BillingEngine, subscription_id: int) -> None:
     db.session.rollback()
     for batch_id in todo:
         _send(engine, batch_id, met, None)
-    is_left = parked.is_on_its_way(subscription_id)
+    is_left = parked.is_on_its_way(todo)
     db.session.rollback()
     if met.unanswered or is_left:
         raise EngineUnavailable(

@@ -50,10 +50,10 @@ def decide(tenant: Tenant, batch_id: int, *, has_arrived: bool, actor: str) -> N
     batch.state = BatchState.FROZEN
 
 
-def is_on_its_way(subscription_id: int) -> bool:
-    """Whether something of a subscription is frozen or sent and not acknowledged."""
+def is_on_its_way(batch_ids: Sequence[int]) -> bool:
+    """Whether any of these batches is frozen or sent and not acknowledged."""
     query = select(UsageBatch.batch_id).where(
-        UsageBatch.subscription_id == subscription_id,
+        UsageBatch.batch_id.in_(batch_ids),
         UsageBatch.state.in_((BatchState.FROZEN, BatchState.SENDING)),
     )
     return db.session.scalar(query.limit(1)) is not None
