@@ -9,7 +9,7 @@ from flask import Flask
 
 from portal.extensions import db
 from portal.models import OAuthClient, OAuthToken, User
-from portal.services import accounts, tokens
+from portal.services import accounts, scopes, tokens
 from portal.web.unit_of_work import unit_of_work
 
 METHODS = ("client_secret_basic", "client_secret_post")
@@ -31,7 +31,7 @@ class Client(ClientMixin):
 
     def get_allowed_scope(self, scope: str | None) -> str:
         """Return the scopes that exist; a person's roles narrow them when the token is made."""
-        return " ".join(name for name in (scope or "").split() if name in tokens.SCOPES)
+        return scopes.joined(scopes.known(scope or ""))
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         """Compare exactly."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-from dataclasses import dataclass
 from datetime import timedelta
 
 from argon2 import PasswordHasher
@@ -12,32 +11,13 @@ from sqlalchemy import select
 from portal import clock
 from portal.errors import Invalid
 from portal.extensions import db
-from portal.models import ADMIN, OAuthClient, OAuthToken, User
+from portal.models import OAuthClient, OAuthToken, User
+from portal.services import scopes
 
 LIFETIME = timedelta(hours=1)
 REFRESH_LIFETIME = timedelta(days=30)
 GRANTS = ("password", "client_credentials", "refresh_token")
 
-
-@dataclass(frozen=True)
-class Scope:
-    """What a token may be used for, and whose tokens may carry it."""
-
-    name: str
-    sentence: str
-    roles: frozenset[str]
-
-
-SCOPES = {
-    scope.name: scope
-    for scope in (
-        Scope(
-            "apim:monetization_usage_publish",
-            "Publish the tenant's usage to the billing engine, and read how that went.",
-            frozenset({ADMIN}),
-        ),
-    )
-}
 
 #: A client secret is random, so that a cheap hash is enough and every token request stays fast.
 _hasher = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
@@ -55,8 +35,7 @@ def allowed(user: User, client: OAuthClient, wanted: str) -> str:
     """
     if client.tenant_id != user.tenant_id and not client.saas_app:
         return ""
-    known = [SCOPES[name] for name in wanted.split() if name in SCOPES]
-    return " ".join(scope.name for scope in known if scope.roles & user.roles)
+    return scopes.joined(scope for scope in scopes.known(wanted) if scope.admits(user.roles))
 
 
 def register(owner: User, *, name: str, callback: str, grants: str, saas: bool) -> tuple[str, str]:
