@@ -106,10 +106,26 @@ def unit_in_minor(unit_price: Decimal, currency: str) -> Decimal:
     return minor
 
 
-def round_line(quantity: int, unit_minor: Decimal) -> int:
-    """Return the amount of one invoice line in minor units, half a unit rounded up."""
-    exact = _EXACT.multiply(Decimal(quantity), unit_minor)
-    return int(exact.to_integral_value(rounding=ROUND_HALF_UP))
+def step(currency: str) -> int:
+    """Return what every amount at Stripe is a multiple of, in minor units.
+
+    10 with three decimals, 100 in ISK and UGX, else 1 (Stripe: docs/currencies).
+
+    :raise ValueError: if Stripe does not support the currency
+    """
+    if currency.lower() in WHOLE_IN_TWO_DECIMALS:
+        return 100
+    return 10 if exponent(currency) == 3 else 1
+
+
+def round_line(quantity: int, unit_minor: Decimal, currency: str) -> int:
+    """Return the amount of one invoice line in minor units, half a step rounded up.
+
+    :raise ValueError: if Stripe does not support the currency
+    """
+    unit = step(currency)
+    exact = _EXACT.divide(_EXACT.multiply(Decimal(quantity), unit_minor), Decimal(unit))
+    return int(exact.to_integral_value(rounding=ROUND_HALF_UP)) * unit
 
 
 @dataclass(frozen=True, order=False)

@@ -1,13 +1,15 @@
 """Amounts in minor units, unit prices with up to twelve decimals, and the one rounding rule.
 
 A line costs its exact product (or the exact sum over its tiers, flat amounts included), rounded
-once to whole minor units, half up; an invoice is the sum of its lines. Nothing else is rounded.
+once, half up, to the smallest step of its currency: a minor unit, ten of them where there are three
+decimals. An invoice is the sum of its lines. Nothing else is rounded.
 Stripe does not publish what it does at exactly one half: `docs/sandbox.md` has the open question.
 """
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, localcontext
+from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
+from fractions import Fraction
 from typing import Any
 
 ZERO_DECIMAL = frozenset(
@@ -57,9 +59,15 @@ def plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def rounded(value: Decimal) -> int:
-    """Return `value` (minor units with a fraction) as whole minor units, half away from zero."""
-    return int(value.to_integral_value(rounding=ROUND_HALF_UP))
+def rounded(value: Decimal | Fraction, currency: str) -> int:
+    """Return `value` (minor units with a fraction) as an amount, half a step away from zero.
+
+    https://docs.stripe.com/currencies#three-decimal
+    """
+    step = granularity(currency)
+    exact = Fraction(value) / step
+    whole = (2 * abs(exact.numerator) + exact.denominator) // (2 * exact.denominator)
+    return (whole if exact >= 0 else -whole) * step
 
 
 def display(amount: int, currency: str) -> str:
@@ -83,11 +91,12 @@ def billable_units(price: dict[str, Any], quantity: int) -> int:
 
 def line_amount(price: dict[str, Any], quantity: int) -> int:
     """Return what `quantity` costs at `price`, in minor units, rounded once for the line."""
+    currency = price["currency"]
     units = billable_units(price, quantity)
     with localcontext(_EXACT):
         if price["billing_scheme"] == "tiered":
-            return rounded(_tiered(price, units))
-        return rounded(Decimal(price["unit_amount_decimal"]) * units)
+            return rounded(_tiered(price, units), currency)
+        return rounded(Decimal(price["unit_amount_decimal"]) * units, currency)
 
 
 def _tiered(price: dict[str, Any], units: int) -> Decimal:

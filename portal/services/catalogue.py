@@ -75,7 +75,7 @@ class Plan:
             facts.append(("Rate limit", rate_words(self.policy)))
         version = self.version
         if version.is_dynamic and version.currency:
-            cost = round_line(_EXAMPLE_CALLS, version.unit_minor)
+            cost = round_line(_EXAMPLE_CALLS, version.unit_minor, version.currency)
             example = str(Money(cost, version.currency.lower()))
             facts.append((f"{_EXAMPLE_CALLS:,} cost", example))
         stops = self.policy.stop_on_quota_reach

@@ -121,7 +121,8 @@ def consumption(subscription: Subscription) -> list[tuple[str, str]]:
     since = f"since {at(summary.start)}" if summary.start else "since the beginning"
     rows = [("Calls counted", f"{summary.counted:,} {since}")]
     if version.is_dynamic and version.currency:
-        cost = Money(round_line(summary.counted, version.unit_minor), version.currency.lower())
+        minor = round_line(summary.counted, version.unit_minor, version.currency)
+        cost = Money(minor, version.currency.lower())
         rows.append(("Cost of them", f"{cost}, before tax"))
     if summary.waiting and version.is_dynamic:
         rows.append(("Not sent yet", f"{summary.waiting:,}: the next Publish Usage takes them"))

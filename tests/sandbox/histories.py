@@ -34,15 +34,17 @@ class Tariff:
 
     params: dict[str, Any]
     quantity: int | None
+    step: int = 1
 
     @property
     def metered(self) -> bool:
         return self.quantity is None
 
     def cost(self, quantity: int) -> int:
-        """Return the price of a line: exact, and rounded once, half up."""
-        exact = self._exact(max(quantity, 0))
-        return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+        """Return the price of a line: exact, and rounded once, half up, to the currency's step."""
+        exact = self._exact(max(quantity, 0)) / self.step
+        whole = (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+        return whole * self.step
 
     def _exact(self, units: int) -> Fraction:
         package = self.params.get("transform_quantity")
@@ -234,7 +236,7 @@ def tariffs(draw: st.DrawFn, currency: str) -> Tariff:
     )
     params = draw(st.one_of(whole, fine, package, _tiered()))
     quantity = draw(st.one_of(st.none(), st.integers(1, 2000)))
-    return Tariff(params, quantity)
+    return Tariff(params, quantity, step)
 
 
 @st.composite

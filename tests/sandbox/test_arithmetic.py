@@ -13,7 +13,8 @@ from portal.sandbox.engine.lines import unit_display
 
 
 def per_unit(unit: str, **more: Any) -> dict[str, Any]:
-    return {"billing_scheme": "per_unit", "unit_amount_decimal": unit, **more}
+    price = {"billing_scheme": "per_unit", "unit_amount_decimal": unit, "currency": "usd"}
+    return {**price, **more}
 
 
 @pytest.mark.parametrize(
@@ -58,17 +59,22 @@ def tier(up_to: int | None, unit: str | None, flat: str | None = None) -> dict[s
 )
 def test_tiers_are_graduated_or_by_volume(mode: str, quantity: int, amount: int) -> None:
     tiers = [tier(1000, "0"), tier(2000, "10", "100"), tier(None, "5")]
-    price = {"billing_scheme": "tiered", "tiers_mode": mode, "tiers": tiers}
+    price = {"billing_scheme": "tiered", "tiers_mode": mode, "tiers": tiers, "currency": "usd"}
     assert money.line_amount(price, quantity) == amount
 
 
 @given(
     unit=st.decimals(min_value=0, max_value=99_999_999, places=12),
     quantity=st.integers(min_value=0, max_value=10**9),
+    currency=st.sampled_from([("usd", 1), ("jpy", 1), ("kwd", 10), ("isk", 100)]),
 )
-def test_a_line_is_quantity_times_unit_price(unit: Decimal, quantity: int) -> None:
-    exact = (unit * quantity).quantize(Decimal(1), rounding=ROUND_HALF_UP)
-    assert money.line_amount(per_unit(format(unit, "f")), quantity) == int(exact)
+def test_a_line_is_quantity_times_unit_price(
+    unit: Decimal, quantity: int, currency: tuple[str, int]
+) -> None:
+    code, step = currency
+    exact = (unit * quantity / step).quantize(Decimal(1), rounding=ROUND_HALF_UP) * step
+    price = per_unit(format(unit, "f"), currency=code)
+    assert money.line_amount(price, quantity) == int(exact)
 
 
 @pytest.mark.parametrize(

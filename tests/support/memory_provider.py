@@ -252,7 +252,7 @@ class MemoryProvider:
         assert end
         is_metered = price.usage_type is UsageType.METERED
         quantity = self.counted(contract, start, end) if is_metered else 1
-        amount = round_line(quantity, price.unit_minor)
+        amount = round_line(quantity, price.unit_minor, price.currency)
         line = InvoiceLine(
             description=f"{quantity} × {price.nickname}",
             quantity=quantity,
