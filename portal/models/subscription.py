@@ -4,6 +4,7 @@ Nothing assigns a fact but ``services/subscriptions.py``, which writes the cause
 in the same transaction. The seven statuses are WSO2's, as one pure function of the facts.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -215,3 +216,25 @@ class TimelineEntry(Model):
     actor: Mapped[str] = mapped_column(String(255))
     """A user's name, ``stripe``, ``worker`` or ``command``."""
     stripe_event_id: Mapped[str | None] = mapped_column(text_id())
+
+    @staticmethod
+    def write_facts(facts: Facts) -> dict[str, Any]:
+        """Return facts as ``facts_after`` holds them."""
+        return {
+            "billing": facts.billing,
+            "publisher_block": facts.block,
+            "approval": facts.approval,
+            "plan_change_pending": facts.plan_change_pending,
+            "end_requested": facts.end_requested,
+        }
+
+    @staticmethod
+    def read_facts(stored: Mapping[str, Any]) -> Facts:
+        """Return the facts that ``facts_after`` holds."""
+        return Facts(
+            billing=Billing(stored["billing"]),
+            block=Block(stored["publisher_block"]),
+            approval=Approval(stored["approval"]),
+            plan_change_pending=bool(stored["plan_change_pending"]),
+            end_requested=bool(stored["end_requested"]),
+        )

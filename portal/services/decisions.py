@@ -4,6 +4,7 @@ One pure function, used by the gateway, by the subscription's page and by the JS
 cannot disagree.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -227,30 +228,40 @@ def decide(standing: Standing | None, key_type: KeyType = KeyType.PRODUCTION) ->
     """
     if standing is None:
         return Refusal.NO_SUBSCRIPTION
-    facts = standing.facts
-    rules = (
-        (facts.billing is Billing.ENDED, Refusal.ENDED),
-        # A call after the last report would be on no invoice.
-        (facts.end_requested, Refusal.ENDING),
-        (standing.api_status not in _CALLABLE, Refusal.API_RETIRED),
-        (facts.approval is Approval.REJECTED, Refusal.APPROVAL_REJECTED),
-        (facts.billing is Billing.LAPSED, Refusal.CHECKOUT_LAPSED),
-        (facts.billing is Billing.PENDING, Refusal.PAYMENT_PENDING),
-        (facts.approval is Approval.PENDING, Refusal.APPROVAL_PENDING),
-        (facts.block is Block.ALL, Refusal.BLOCKED_BY_PUBLISHER),
-        (facts.billing is Billing.OVERDUE, _overdue(standing)),
-        (
-            facts.block is Block.PRODUCTION and key_type is KeyType.PRODUCTION,
-            Refusal.PRODUCTION_BLOCKED,
-        ),
-    )
-    return next((refusal for holds, refusal in rules if holds), None)
+    return next((cause for cause, rule in _RULES.items() if rule(standing, key_type)), None)
+
+
+def causes(standing: Standing, key_type: KeyType = KeyType.PRODUCTION) -> tuple[Refusal, ...]:
+    """Return every cause that holds, the one that :func:`decide` gives first."""
+    return tuple(cause for cause, rule in _RULES.items() if rule(standing, key_type))
+
+
+def holds(refusal: Refusal, standing: Standing, key_type: KeyType = KeyType.PRODUCTION) -> bool:
+    """Whether a cause holds, though another one may come before it."""
+    return _RULES[refusal](standing, key_type)
 
 
 _CALLABLE = (Lifecycle.PUBLISHED, Lifecycle.DEPRECATED)
+_Rule = Callable[[Standing, KeyType], bool]
+
+#: What refuses a call; the first that holds decides.
+_RULES: dict[Refusal, _Rule] = {
+    Refusal.ENDED: lambda s, _: s.facts.billing is Billing.ENDED,
+    # A call after the last report would be on no invoice.
+    Refusal.ENDING: lambda s, _: s.facts.end_requested,
+    Refusal.API_RETIRED: lambda s, _: s.api_status not in _CALLABLE,
+    Refusal.APPROVAL_REJECTED: lambda s, _: s.facts.approval is Approval.REJECTED,
+    Refusal.CHECKOUT_LAPSED: lambda s, _: s.facts.billing is Billing.LAPSED,
+    Refusal.PAYMENT_PENDING: lambda s, _: s.facts.billing is Billing.PENDING,
+    Refusal.APPROVAL_PENDING: lambda s, _: s.facts.approval is Approval.PENDING,
+    Refusal.BLOCKED_BY_PUBLISHER: lambda s, _: s.facts.block is Block.ALL,
+    Refusal.AUTHENTICATION_NEEDED: lambda s, _: _owes(s) and s.needs_authentication,
+    Refusal.PAYMENT_OVERDUE: lambda s, _: _owes(s) and not s.needs_authentication,
+    Refusal.PRODUCTION_BLOCKED: lambda s, key_type: (
+        s.facts.block is Block.PRODUCTION and key_type is KeyType.PRODUCTION
+    ),
+}
 
 
-def _overdue(standing: Standing) -> Refusal:
-    if standing.needs_authentication:
-        return Refusal.AUTHENTICATION_NEEDED
-    return Refusal.PAYMENT_OVERDUE
+def _owes(standing: Standing) -> bool:
+    return standing.facts.billing is Billing.OVERDUE

@@ -135,6 +135,25 @@ def admit(
     return tuple(states)
 
 
+def look(
+    connection: Connection, subscription_id: int, limits: tuple[Limit, ...]
+) -> tuple[State, ...]:
+    """Return how each limit stands now, and which would refuse the next call; counts nothing."""
+    rows = connection.execute(
+        select(_TABLE.c.kind, _TABLE.c.used, _TABLE.c.window_start).where(
+            _TABLE.c.subscription_id == subscription_id
+        )
+    ).all()
+    counts = {row.kind: row for row in rows}
+    states = []
+    for limit in limits:
+        row = counts.get(limit.kind)
+        used = int(row.used) if row and row.window_start >= limit.start else 0
+        spent = limit.stops and used >= limit.amount
+        states.append(State(limit=limit, used=used, refused=spent))
+    return tuple(states)
+
+
 def add(connection: Connection, subscription_id: int, limit: Limit, amount: int) -> None:
     """Count what a call turned out to use, whether or not the limit is passed by it."""
     _count(connection, subscription_id, replace(limit, stops=False), amount)

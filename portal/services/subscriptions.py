@@ -144,20 +144,13 @@ def record(
     subscription: Subscription, name: str, cause: Cause, *, before: Status | None = None
 ) -> TimelineEntry:
     """Write a line to the timeline; for what happened without a move, such as a note."""
-    facts = subscription.facts
     entry = TimelineEntry(
         subscription_id=subscription.subscription_id,
         at=clock.now(),
         move=name,
         status_before=before,
         status_after=subscription.status,
-        facts_after={
-            "billing": facts.billing,
-            "publisher_block": facts.block,
-            "approval": facts.approval,
-            "plan_change_pending": facts.plan_change_pending,
-            "end_requested": facts.end_requested,
-        },
+        facts_after=TimelineEntry.write_facts(subscription.facts),
         because=cause.because[:1024],
         actor=cause.actor,
         stripe_event_id=cause.event_id,
