@@ -1,11 +1,12 @@
 """One set of tables for all blueprints. Importing this package defines every table."""
 
 from portal.models.api import Api, ApiPolicy, Lifecycle
-from portal.models.application import Application, ApplicationKey, KeyType
+from portal.models.application import Application, ApplicationKey, ApplicationMember, KeyType
 from portal.models.checkout import CheckoutAttempt, CheckoutStatus, Workflow, WorkflowStatus
 from portal.models.customer import EngineSubscription, SharedCustomer
+from portal.models.identity import ExternalIdentity, IdentityProvider
 from portal.models.inbox import InboxEvent, Outcome
-from portal.models.oauth import OAuthClient, OAuthToken
+from portal.models.oauth import OAuthClient, OAuthCode, OAuthToken, SigningKey, SystemApp
 from portal.models.offer import EnginePrice, Offer, PortalConfiguration
 from portal.models.policy import BillingPlan, MonetizationPlan, Policy, PolicyVersion, QuotaType
 from portal.models.subscription import (
@@ -37,6 +38,7 @@ __all__ = [
     "ApiPolicy",
     "Application",
     "ApplicationKey",
+    "ApplicationMember",
     "Approval",
     "BatchState",
     "Billing",
@@ -46,12 +48,15 @@ __all__ = [
     "CheckoutStatus",
     "EnginePrice",
     "EngineSubscription",
+    "ExternalIdentity",
     "Facts",
+    "IdentityProvider",
     "InboxEvent",
     "KeyType",
     "Lifecycle",
     "MonetizationPlan",
     "OAuthClient",
+    "OAuthCode",
     "OAuthToken",
     "Offer",
     "Outcome",
@@ -62,8 +67,10 @@ __all__ = [
     "QuotaType",
     "QuotaUse",
     "SharedCustomer",
+    "SigningKey",
     "Status",
     "Subscription",
+    "SystemApp",
     "Tenant",
     "TimelineEntry",
     "UsageBatch",

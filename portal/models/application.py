@@ -45,6 +45,23 @@ class Application(Model):
     )
 
 
+class ApplicationMember(Model):
+    """A person who shares an application with its owner."""
+
+    __tablename__ = "am_application_member"
+
+    application_id: Mapped[int] = mapped_column(
+        ForeignKey("am_application.application_id", ondelete="CASCADE"), primary_key=True
+    )
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("am_user.user_id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    added_by_id: Mapped[int] = mapped_column(ForeignKey("am_user.user_id"))
+    added_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
+
+    user: Mapped[User] = relationship(lazy="joined", innerjoin=True, foreign_keys=[user_id])
+
+
 class ApplicationKey(Model):
     """A key of an application. Shown once when made; only its SHA-256 is kept."""
 

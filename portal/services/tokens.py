@@ -75,7 +75,7 @@ def find_client(client_id: str) -> OAuthClient | None:
 def secret_fits(client: OAuthClient, secret: str) -> bool:
     """Whether this is the client's secret."""
     try:
-        return _hasher.verify(client.client_secret_hash, secret)
+        return _hasher.verify(client.client_secret_hash or "", secret)
     except (Argon2Error, InvalidHashError):
         return False
 

@@ -39,10 +39,16 @@ def test_upgrade_check_and_downgrade(empty_app):
 
 @pytest.mark.all_databases
 def test_the_sql_can_be_printed_instead(empty_app, capsys):
+    dialect = make_url(str(db.engine.url)).get_backend_name()
+    if dialect == "sqlite":
+        # It changes a table by copying it, for which the table must be there to look at.
+        with pytest.raises(SystemExit):
+            flask_migrate.upgrade(sql=True)
+        return
+
     flask_migrate.upgrade(sql=True)
 
     printed = capsys.readouterr().out
-    dialect = make_url(str(db.engine.url)).get_backend_name()
     assert "CREATE TABLE am_subscription" in printed
     assert ("SERIAL" in printed) == (dialect == "postgresql")
 
