@@ -8,30 +8,14 @@ from portal.admin.forms import configuration_form
 from portal.billing.engine import EVENT_TYPES
 from portal.errors import Invalid, PortalError
 from portal.extensions import db
-from portal.flows import setting_up
+from portal.flows import examining, setting_up
 from portal.models import Tenant
 from portal.services import setup
-from portal.services.setup import SESSION_VARIABLE, Defaults
 from portal.web import form_errors
 from portal.web.access import admin_only, me
-from portal.web.engines import absolute, engine_of, settings
+from portal.web.addresses import defaults, surroundings_of, webhook_url
+from portal.web.engines import engine_of
 from portal.web.unit_of_work import in_unit_of_work
-
-
-def webhook_url(tenant: Tenant) -> str:
-    """Return where the billing engine sends the tenant's events."""
-    return absolute(url_for("stripe.webhook", tenantDomain=tenant.tenant_domain))
-
-
-def defaults() -> Defaults:
-    """Return the addresses that hold where the administrator enters none."""
-    # By hand, because url_for would quote the braces, and Stripe looks for them.
-    done = absolute(url_for("stripe.complete_session")) + f"?session_id={SESSION_VARIABLE}"
-    return Defaults(
-        success_url=done,
-        cancel_url=absolute(url_for("devportal.applications")),
-        api_base=settings().stripe_api_base,
-    )
 
 
 @bp.get("/")
@@ -111,3 +95,12 @@ def _configuration_page(form: object) -> str:
     return render_template(
         "admin/configuration.html", form=form, tenant=tenant, secrets=setup.masked(tenant)
     )
+
+
+@bp.get("/check")
+@admin_only
+def check() -> str:
+    """Look for what is wrong with the set-up: asks Stripe, and changes nothing."""
+    tenant = me().tenant
+    report = examining.look_at(tenant, engine_of, surroundings_of(tenant))
+    return render_template("admin/check.html", report=report)

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
+from portal.billing.inspection import PortalState, WebhookState
 from portal.billing.values import (
     EVENT_TYPES,
     AccountCheck,
@@ -56,6 +57,7 @@ __all__ = [
     "InvoiceLine",
     "KeyCheck",
     "MeterSpec",
+    "PortalState",
     "PriceSpec",
     "ProductSpec",
     "SubscriptionSnapshot",
@@ -63,6 +65,7 @@ __all__ = [
     "UsageReport",
     "UsageType",
     "WebhookRegistration",
+    "WebhookState",
 ]
 
 
@@ -90,6 +93,26 @@ class BillingEngine(ABC):
     @abstractmethod
     def register_webhook(self, url: str, *, key: str) -> WebhookRegistration:
         """Register ``url`` for the seven events of connected accounts and return its secret."""
+
+    # --- looking at a set-up; a provider that cannot tell leaves these as they are -----------
+
+    def webhooks(self) -> Sequence[WebhookState] | None:
+        """Return the webhook endpoints of the tenant's account; ``None`` if it cannot tell."""
+        return None
+
+    def missing_rights(self, account: str) -> Sequence[str]:
+        """Return what the key may not do in a connected account, in the provider's words.
+
+        Changes nothing. Asked only for an account that ``check_account`` has just answered for.
+        """
+        return ()
+
+    def portal_state(self, account: str, configuration_id: str) -> PortalState | None:
+        """Return what a customer portal configuration allows now; ``None`` if it cannot tell.
+
+        :raise portal.errors.EngineObjectMissing: if there is no such configuration any more
+        """
+        return None
 
     # --- selling ----------------------------------------------------------------------------
 

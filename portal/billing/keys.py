@@ -17,6 +17,11 @@ def is_live(secret_key: str) -> bool:
     return _LIVE.match(secret_key.strip()) is not None
 
 
+def is_restricted(secret_key: str) -> bool:
+    """Return whether the key may do only what somebody ticked for it."""
+    return secret_key.strip().startswith("rk_")
+
+
 def refuse_mismatched_key(secret_key: str, api_base: str) -> None:
     """Refuse a live key for any address but Stripe's, and a sandbox key for Stripe's.
 

@@ -75,6 +75,8 @@ class KeyCheck:
     account: str
     livemode: bool
     country: str | None = None
+    answered_at: datetime | None = None
+    """The provider's own time of the answer, if it says; to the second."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,6 +136,9 @@ def _yaml(text: str) -> Any:
         content = yaml.load(text, Loader=_Loader)  # noqa: S506
         json.dumps(content, allow_nan=False)
     except yaml.MarkedYAMLError as error:
+        if "nesting depth" in (error.problem or ""):
+            # PyYAML 6.0.4 and newer: LibYAML's own limit, met while it reads ahead.
+            raise Invalid(_TOO_DEEP) from error
         mark = error.problem_mark
         place = f" in line {mark.line + 1}" if mark else ""
         raise Invalid(f"The document is neither JSON nor YAML: {error.problem}{place}.") from error

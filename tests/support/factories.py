@@ -220,7 +220,7 @@ class Factories:
         query = db.session.query(PortalConfiguration)
         if query.filter_by(tenant_id=tenant_id, connected_account=account).count():
             return
-        home = "http://127.0.0.1/"
+        home = "http://127.0.0.1:8000/devportal/applications"
         made = engine.ensure_portal_configuration(account, return_url=home, key=f"portal:{account}")
         self.save(
             PortalConfiguration(

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from portal import clock
 from portal.billing.engine import (
+    EVENT_TYPES,
     AccountCheck,
     BillingEngine,
     BillingEvent,
@@ -21,6 +22,7 @@ from portal.billing.engine import (
     Invoice,
     KeyCheck,
     MeterSpec,
+    PortalState,
     PriceSpec,
     ProductSpec,
     SubscriptionSnapshot,
@@ -28,6 +30,7 @@ from portal.billing.engine import (
     UsageReport,
     UsageType,
     WebhookRegistration,
+    WebhookState,
 )
 from portal.billing.registry import EngineSettings
 from portal.errors import (
@@ -41,7 +44,7 @@ from tests.support import memory_events
 from tests.support.memory_provider import MemoryProvider
 from tests.support.memory_rows import Account, Offer, Page
 
-VERSION = "memory-1"
+VERSION = "2026-04-22.dahlia"
 
 
 class MemoryBillingEngine(BillingEngine):
@@ -76,7 +79,12 @@ class MemoryBillingEngine(BillingEngine):
 
     def test_key(self) -> KeyCheck:
         with self._call("test_key"):
-            return KeyCheck(account="acct_memory_platform", livemode=False, country="US")
+            return KeyCheck(
+                account="acct_memory_platform",
+                livemode=False,
+                country="US",
+                answered_at=clock.now() + self.provider.skew,
+            )
 
     def check_account(self, account: str) -> AccountCheck:
         with self._call("check_account", account) as held:
@@ -86,7 +94,7 @@ class MemoryBillingEngine(BillingEngine):
                 card_payments=held.card_payments,
                 country="US",
                 default_currency="usd",
-                timezone="Etc/UTC",
+                timezone=held.timezone,
             )
 
     def register_webhook(self, url: str, *, key: str) -> WebhookRegistration:
@@ -95,11 +103,34 @@ class MemoryBillingEngine(BillingEngine):
 
             def make() -> str:
                 endpoint_id = self.provider.new_id("we")
-                self.provider.webhooks[endpoint_id] = url
+                self.provider.webhooks[endpoint_id] = WebhookState(
+                    endpoint_id=endpoint_id,
+                    url=url,
+                    is_enabled=True,
+                    hears_connected=True,
+                    api_version=VERSION,
+                    event_types=frozenset(EVENT_TYPES),
+                )
                 return endpoint_id
 
             made = self.provider.once("platform", key, url, make)
             return WebhookRegistration(endpoint_id=made, secret=secret, api_version=VERSION)
+
+    def webhooks(self) -> Sequence[WebhookState]:
+        with self._call("webhooks"):
+            if "Webhook Endpoints" in self.provider.missing_rights:
+                raise EngineAccessDenied("The key may not read webhooks.")
+            return list(self.provider.webhooks.values())
+
+    def missing_rights(self, account: str) -> Sequence[str]:
+        with self._call("missing_rights", account):
+            return [right for right in self.provider.missing_rights if right != "Webhook Endpoints"]
+
+    def portal_state(self, account: str, configuration_id: str) -> PortalState:
+        with self._call("portal_state", account) as held:
+            if configuration_id not in held.portals:
+                raise EngineObjectMissing("No such configuration.", engine_code="resource_missing")
+            return held.portals[configuration_id]
 
     # --- selling ------------------------------------------------------------------------------
 
@@ -155,7 +186,13 @@ class MemoryBillingEngine(BillingEngine):
     def ensure_portal_configuration(self, account: str, *, return_url: str, key: str) -> str:
         with self._call("ensure_portal_configuration", account) as held:
             made = next(iter(held.portals), None) or self.provider.new_id("bpc")
-            held.portals[made] = return_url
+            held.portals[made] = PortalState(
+                is_active=True,
+                return_url=return_url,
+                cancels=True,
+                updates_card=True,
+                lists_invoices=True,
+            )
             return made
 
     # --- buying -------------------------------------------------------------------------------

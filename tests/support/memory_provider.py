@@ -25,6 +25,7 @@ from portal.billing.engine import (
     MeterSpec,
     SubscriptionSnapshot,
     UsageType,
+    WebhookState,
 )
 from portal.errors import BillingEngineError, EngineObjectMissing
 from portal.money import round_line
@@ -51,7 +52,9 @@ class MemoryProvider:
         self.pages: dict[str, Page] = {}
         self.contracts: dict[str, Contract] = {}
         self.bills: dict[str, list[Invoice]] = {}
-        self.webhooks: dict[str, str] = {}
+        self.webhooks: dict[str, WebhookState] = {}
+        self.missing_rights: list[str] = []
+        self.skew = timedelta(0)
         self.events: list[SignedEvent] = []
         self.calls: list[str] = []
         self.is_down = False

@@ -9,6 +9,7 @@ from portal.billing.engine import (
     CheckoutSession,
     CheckoutSpec,
     CustomerSpec,
+    PortalState,
     PriceSpec,
     SubscriptionSnapshot,
     UsageReport,
@@ -44,11 +45,12 @@ class Account:
     meters: dict[str, Offer] = field(default_factory=dict)
     prices: dict[str, Offer] = field(default_factory=dict)
     customers: dict[str, CustomerSpec] = field(default_factory=dict)
-    portals: dict[str, str] = field(default_factory=dict)
+    portals: dict[str, PortalState] = field(default_factory=dict)
     usage: dict[str, UsageReport] = field(default_factory=dict)
     answers: dict[str, tuple[object, Any]] = field(default_factory=dict)
     charges_enabled: bool = True
     card_payments: bool = True
+    timezone: str | None = "Etc/UTC"
 
 
 @dataclass

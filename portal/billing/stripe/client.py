@@ -76,6 +76,7 @@ class Connection:
         base = settings.api_base.strip().rstrip("/")
         key = settings.secret_key.strip()
         self.is_live = keys.is_live(key)
+        self.is_restricted = keys.is_restricted(key)
         self.client = stripe.StripeClient(
             key,
             stripe_version=STRIPE_VERSION,

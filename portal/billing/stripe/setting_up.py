@@ -8,6 +8,7 @@ from portal.billing.engine import EVENT_TYPES, AccountCheck, KeyCheck, WebhookRe
 from portal.billing.stripe import translate
 from portal.billing.stripe.client import STRIPE_VERSION, Connection, known, plain
 from portal.billing.stripe.errors import Malformed, portal_errors
+from portal.billing.stripe.inspecting import CONNECTED, SCOPE_MARK, answered_at
 from portal.errors import EngineAccessDenied, EngineObjectMissing
 
 
@@ -20,8 +21,14 @@ class SetUp(Connection):
         An account has no ``livemode`` of its own: the key's prefix tells.
         """
         with portal_errors():
-            found = translate.account(plain(self.client.v1.accounts.retrieve_current()))
-        return KeyCheck(account=found.account, livemode=self.is_live, country=found.country)
+            answer = self.client.v1.accounts.retrieve_current()
+            found = translate.account(plain(answer))
+        return KeyCheck(
+            account=found.account,
+            livemode=self.is_live,
+            country=found.country,
+            answered_at=answered_at(answer),
+        )
 
     def check_account(self, account: str) -> AccountCheck:
         """Ask Stripe whether a connected account can charge cards.
@@ -54,6 +61,7 @@ class SetUp(Connection):
                         "api_version": STRIPE_VERSION,
                         "enabled_events": list(EVENT_TYPES),
                         "description": "API monetization portal",
+                        "metadata": {SCOPE_MARK: CONNECTED},
                     },
                 ),
                 {"idempotency_key": key},
