@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portal.sandbox import accounts, events, faults, ids, serializers
-from portal.sandbox.engine import cards, dunning
+from portal.sandbox.engine import cards, dunning, onboarding
 from portal.sandbox.engine.results import Kind, PayResult
 from portal.sandbox.store import Db, Record
 
@@ -122,6 +122,8 @@ def _verdict(db: Db, subscription: Record, method: Record | None, attempt: Attem
         return "authenticate" if planned == "requires_action" else "generic_decline"
     if method is None:
         return "no_method"
+    if not onboarding.can_charge(accounts.find(db, subscription["_account"])):
+        return "cannot_charge"
     return cards.decline(
         cards.from_record(method), present=attempt.present, authenticated=attempt.authenticated
     )
@@ -195,6 +197,8 @@ def failure(verdict: str) -> tuple[str | None, str | None, str]:
     """Return error code, decline code and message of a failed charge."""
     if verdict == "no_method":
         return None, None, NO_METHOD
+    if verdict == "cannot_charge":
+        return None, None, onboarding.CANNOT_CHARGE
     if verdict == "authenticate":
         return (
             "invoice_payment_intent_requires_action",

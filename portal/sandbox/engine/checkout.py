@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from portal.sandbox import events, ids
-from portal.sandbox.engine import cards, charges, clocks, invoices, methods, subscriptions
+from portal.sandbox import accounts, events, ids
+from portal.sandbox.engine import (
+    cards,
+    charges,
+    clocks,
+    invoices,
+    methods,
+    onboarding,
+    subscriptions,
+)
 from portal.sandbox.engine.cards import Card
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.serializers.customers import SHAPE as CUSTOMER
@@ -34,6 +42,8 @@ def pay(
         return PayResult("paid", session=session)
     if session["status"] != "open" or session["expires_at"] <= now:
         return PayResult("closed", "This checkout session has expired.", session=session)
+    if not onboarding.can_charge(accounts.find(db, session["_account"])):
+        return PayResult("declined", onboarding.CANNOT_CHARGE, session=session)
     verdict = methods.setup_verdict(card, authenticated=authenticated)
     if verdict is None and session["amount_total"]:
         verdict = cards.decline(card, present=True, authenticated=authenticated)

@@ -37,6 +37,18 @@ def attach(db: Db, method: Record, customer: Record, *, now: int) -> Record:
     return method
 
 
+def detach(db: Db, method: Record, *, now: int) -> Record:
+    """Detach a saved card for good; whatever it was the default of has none."""
+    events.emit(db, method, "payment_method.detached", now=now)
+    customer = db.need("customer", method["_account"], method["customer"])
+    settings = customer["invoice_settings"]
+    if settings["default_payment_method"] == method["id"]:
+        with events.changing(db, customer, "customer.updated", now=now):
+            settings["default_payment_method"] = None
+    method.update(customer=None, _detached=True)
+    return db.save(method)
+
+
 def of_customer(db: Db, account: str, customer: str) -> list[Record]:
     """Return the cards of a customer, newest first."""
     return db.select("payment_method", account, ("customer = ?", customer))[::-1]

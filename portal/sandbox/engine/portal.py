@@ -156,15 +156,55 @@ def add_card(
     if verdict is not None:
         code, decline_code, message = cards.DECLINES[verdict]
         return PayResult("declined", message, code, decline_code)
-    customer = ps.customer
     method = methods.create(db, ps.account, card, now=now, authenticated=bool(authenticated))
-    methods.attach(db, method, customer, now=now)
-    with events.changing(db, customer, "customer.updated", now=now):
-        customer["invoice_settings"]["default_payment_method"] = method["id"]
+    methods.attach(db, method, ps.customer, now=now)
+    return _prefer(db, ps, method, authenticated, now=now)
+
+
+def _prefer(
+    db: Db, ps: PortalSession, method: Record, authenticated: bool | None, *, now: int
+) -> PayResult:
+    with events.changing(db, ps.customer, "customer.updated", now=now):
+        ps.customer["invoice_settings"]["default_payment_method"] = method["id"]
     for subscription in subscriptions(db, ps):
         with events.changing(db, subscription, "customer.subscription.updated", now=now):
             subscription["default_payment_method"] = method["id"]
     return _retry_open(db, ps, method, authenticated, now=now)
+
+
+def _saved(db: Db, ps: PortalSession, method_id: str) -> Record:
+    _allow(ps, "payment_method_update")
+    method = db.get("payment_method", ps.account, method_id)
+    if method is None or method["customer"] != ps.customer["id"]:
+        raise PortalRefused("This card is not saved, or it was removed already.")
+    return method
+
+
+def choose_card(db: Db, ps: PortalSession, method_id: str, *, now: int) -> PayResult:
+    """Make a saved card the default everywhere and pay the open invoices with it.
+
+    :raise PortalRefused: when the portal doesn't offer it or the card isn't the customer's
+    """
+    method, now = _saved(db, ps, method_id), clocks.moment(db, ps.customer, now)
+    return _prefer(db, ps, method, None, now=now)
+
+
+def removable(db: Db, ps: PortalSession, method: Record) -> bool:
+    """Tell whether nothing is paid with a saved card."""
+    pays = {ps.customer["invoice_settings"]["default_payment_method"]}
+    pays |= {each["default_payment_method"] for each in subscriptions(db, ps)}
+    return method["id"] not in pays
+
+
+def remove_card(db: Db, ps: PortalSession, method_id: str, *, now: int) -> Record:
+    """Forget a saved card for good.
+
+    :raise PortalRefused: when something is paid with it, or as `choose_card`
+    """
+    method, now = _saved(db, ps, method_id), clocks.moment(db, ps.customer, now)
+    if not removable(db, ps, method):
+        raise PortalRefused("Your subscriptions are paid with this card. Choose another one first.")
+    return methods.detach(db, method, now=now)
 
 
 def _retry_open(

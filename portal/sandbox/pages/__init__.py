@@ -10,17 +10,32 @@ from flask import Flask
 from portal.sandbox.pages import (
     checkout,
     invoice,
+    onboarding,
     portal,
+    portal_cards,
     portal_details,
     room,
+    room_accounts,
     room_actions,
     room_faults,
+    room_secrets,
 )
 from portal.sandbox.pages.web import hosted
 
 __all__ = ["register"]
 
-_VIEWS = (checkout, invoice, portal, portal_details, room_actions, room_faults)
+_VIEWS = (
+    checkout,
+    invoice,
+    onboarding,
+    portal,
+    portal_cards,
+    portal_details,
+    room_accounts,
+    room_actions,
+    room_faults,
+    room_secrets,
+)
 
 
 def register(app: Flask) -> None:

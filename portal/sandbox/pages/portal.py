@@ -52,6 +52,8 @@ _DONE = {
     "kept": "Your subscription goes on.",
     "card": "Your card is saved and will be used from now on.",
     "paid": "Your card is saved and your open invoices are paid.",
+    "chosen": "Your renewals are paid with this card from now on.",
+    "removed": "The card is removed.",
     "details": "Your details are saved.",
 }
 
@@ -141,7 +143,10 @@ def portal_home(token: str) -> Answer:
                 "hosted/portal_home.html",
                 **frame(db, ps, token),
                 subscriptions=[_describe(db, ps, each) for each in portal.subscriptions(db, ps)],
-                cards=portal.cards_of(db, ps),
+                cards=[
+                    {"card": each, "removable": portal.removable(db, ps, each)}
+                    for each in portal.cards_of(db, ps)
+                ],
                 default=ps.customer["invoice_settings"]["default_payment_method"],
                 open_invoices=[each for each in papers_ if each["open"]],
                 invoices=papers_,

@@ -1,27 +1,23 @@
-"""The control room's pages: accounts, objects, events with their deliveries, requests."""
+"""The control room's pages: overview, objects, events with their deliveries, requests."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from flask import Response, abort, make_response, render_template, request
+from flask import Response, abort, request
 
 from portal.sandbox import accounts, serializers
 from portal.sandbox.pages import records, room_actions
-from portal.sandbox.pages.jsonview import address, pretty
-from portal.sandbox.pages.room_entry import blueprint
-from portal.sandbox.pages.web import now, reading
+from portal.sandbox.pages.jsonview import pretty
+from portal.sandbox.pages.room_entry import blueprint, page
+from portal.sandbox.pages.web import reading
 from portal.sandbox.service import current
 from portal.sandbox.store import Db, Record
 
 __all__ = ["blueprint"]
 
 _HIDDEN = ("secret", "client_secret")
-
-
-def _page(template: str, **values: Any) -> Response:
-    return make_response(render_template(f"room/{template}", address=address, now=now(), **values))
 
 
 def _before() -> int | None:
@@ -42,50 +38,12 @@ def overview() -> Response:
     sandbox = current()
     sandbox.log.flush()
     with reading() as db:
-        return _page(
+        return page(
             "overview.html",
             totals=records.totals(db),
             due=records.due_next(db),
             latest=records.events(db, type=None, account=None, subject=None, before=None).rows[:8],
             settings=sandbox.settings,
-            done=room_actions.DONE.get(request.args.get("done", "")),
-        )
-
-
-@blueprint.get("/ui/accounts")
-def accounts_page() -> Response:
-    """List the platforms with the accounts connected to them."""
-    with reading() as db:
-        everyone = accounts.everyone(db)
-        platforms = [
-            {
-                "platform": each,
-                "key": f"…{each['_secret_key'][-4:]}",
-                "connected": [
-                    other
-                    for other in everyone
-                    if other["_platform"] == each["id"] and other["id"] != each["id"]
-                ],
-            }
-            for each in everyone
-            if each["_platform"] == each["id"]
-        ]
-        return _page("accounts.html", platforms=platforms, made=None)
-
-
-@blueprint.get("/ui/accounts/<identifier>")
-def account_page(identifier: str) -> Response:
-    """Show an account, its switches and what it holds."""
-    with reading() as db:
-        account = accounts.find(db, identifier)
-        if account is None:
-            abort(404, f"There is no account {identifier}.")
-        return _page(
-            "account.html",
-            account=account,
-            connected=account["_platform"] != account["id"],
-            kinds=records.kinds(db, identifier),
-            json=pretty(serializers.render(db, account)),
             done=room_actions.DONE.get(request.args.get("done", "")),
         )
 
@@ -96,7 +54,7 @@ def objects_page() -> Response:
     kind, account, status = _wanted("kind"), _wanted("account"), _wanted("status")
     with reading() as db:
         found = records.objects(db, kind=kind, account=account, status=status, before=_before())
-        return _page(
+        return page(
             "objects.html",
             listing=found,
             kinds=records.kinds(db, account),
@@ -129,7 +87,7 @@ def object_page(identifier: str) -> Response:
         record = _look_up(db, identifier)
         api = shown(db, record)
         about = records.events(db, type=None, account=None, subject=identifier, before=None)
-        return _page(
+        return page(
             "object.html",
             record=record,
             json=pretty(api),
@@ -148,7 +106,7 @@ def events_page() -> Response:
     type, account, subject = _wanted("type"), _wanted("account"), _wanted("object")
     with reading() as db:
         found = records.events(db, type=type, account=account, subject=subject, before=_before())
-        return _page(
+        return page(
             "events.html",
             listing=found,
             names=_names(db),
@@ -163,7 +121,7 @@ def event_page(identifier: str) -> Response:
         event = records.event(db, identifier)
         if event is None:
             abort(404, f"There is no event {identifier}.")
-        return _page(
+        return page(
             "event.html",
             event=event,
             json=pretty(event),
@@ -179,7 +137,7 @@ def requests_page() -> Response:
     current().log.flush()
     with reading() as db:
         found = records.requests(db, account=account, failed=failed, before=_before())
-        return _page(
+        return page(
             "requests.html",
             listing=found,
             names=_names(db),
@@ -193,7 +151,7 @@ def request_page(identifier: str) -> Response:
     entry = current().log.find(identifier)
     if entry is None:
         abort(404, f"There is no request {identifier} in the log. It keeps the newest 5,000.")
-    return _page(
+    return page(
         "request.html",
         entry=entry,
         params=pretty(json.loads(entry["params"])) if entry["params"] else None,

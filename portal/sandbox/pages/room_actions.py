@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flask import Response, abort, make_response, render_template, request, url_for
+from flask import abort, request, url_for
 from werkzeug.wrappers import Response as Answer
 
-from portal.sandbox import accounts, events, scheduler, webhooks
+from portal.sandbox import accounts, scheduler, webhooks
 from portal.sandbox.engine import advancing, checkout, clocks, invoices, subscriptions
 from portal.sandbox.pages import records
-from portal.sandbox.pages.jsonview import address
 from portal.sandbox.pages.room_entry import blueprint
-from portal.sandbox.pages.web import now, see_other, time_of, writing
+from portal.sandbox.pages.web import see_other, time_of, writing
 from portal.sandbox.service import current
 from portal.sandbox.store import Db, Record
 
@@ -32,6 +31,7 @@ DONE = {
     "reset": "Everything is forgotten.",
     "resend": "The event is queued again.",
     "changed": "The account is changed.",
+    "connected": "The account is connected, and can charge.",
 }
 
 _RUNNING = ("active", "trialing", "past_due", "unpaid", "paused")
@@ -162,52 +162,3 @@ def forget() -> Answer:
         abort(400, "Tick the box first: all accounts, keys and objects are forgotten.")
     current().store.reset()
     return see_other(url_for("room.overview", done="reset"))
-
-
-@blueprint.post("/ui/platforms")
-def make_platform() -> Response:
-    """Create a platform and show its secret key once."""
-    name = request.form.get("name", "").strip()[:200] or "Platform"
-    with writing() as db:
-        platform = accounts.create_platform(db, name, now=now())
-    body = render_template("room/made.html", platform=platform, address=address)
-    return make_response(body, 201)
-
-
-@blueprint.post("/ui/accounts")
-def make_account() -> Answer:
-    """Create an account connected to a platform."""
-    form = request.form
-    details = {
-        "name": form.get("name", "").strip()[:200] or None,
-        "country": form.get("country", "US").strip()[:2],
-        "default_currency": form.get("default_currency", "usd").strip()[:3],
-        "charges_enabled": form.get("charges_enabled") == "yes",
-    }
-    with writing() as db:
-        platform = accounts.find(db, form.get("platform", ""))
-        if platform is None or platform["_platform"] != platform["id"]:
-            abort(404, "There is no such platform.")
-        account = accounts.create_connected(db, platform["id"], details, now=now())
-    return see_other(url_for("room.account_page", identifier=account["id"]))
-
-
-@blueprint.post("/ui/accounts/<identifier>")
-def change_account(identifier: str) -> Answer:
-    """Switch charges and access, and choose how retries end."""
-    form = request.form
-    ending = form.get("end", "")
-    if ending not in ("cancel", "unpaid", "past_due"):
-        abort(400, "Choose how the retries end: cancel, unpaid or past_due.")
-    with writing() as db:
-        account = accounts.find(db, identifier)
-        if account is None:
-            abort(404, f"There is no account {identifier}.")
-        enabled = form.get("charges_enabled") == "yes"
-        account["charges_enabled"] = account["payouts_enabled"] = enabled
-        account["capabilities"]["card_payments"] = "active" if enabled else "inactive"
-        account["_revoked"] = form.get("revoked") == "yes"
-        account["_dunning"]["end"] = ending
-        accounts.save(db, account)
-        events.emit(db, account, "account.updated", now=now())
-    return see_other(url_for("room.account_page", identifier=identifier, done="changed"))

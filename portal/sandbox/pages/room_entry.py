@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
@@ -11,7 +12,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Answer
 
 from portal.sandbox.control import is_local
-from portal.sandbox.pages.web import TEMPLATES, secure, see_other
+from portal.sandbox.pages.jsonview import address
+from portal.sandbox.pages.web import TEMPLATES, now, secure, see_other
 from portal.sandbox.service import current
 
 blueprint = Blueprint("room", __name__, url_prefix="/_sandbox", template_folder=TEMPLATES)
@@ -20,6 +22,12 @@ blueprint = Blueprint("room", __name__, url_prefix="/_sandbox", template_folder=
 COOKIE = "sandbox_room"
 _HOURS = 12 * 3600
 _OPEN = ("room.sign_in_page", "room.sign_in")
+
+
+def page(template: str, status: int = 200, **values: Any) -> Response:
+    """Return a page of the control room."""
+    body = render_template(f"room/{template}", address=address, now=now(), **values)
+    return make_response(body, status)
 
 
 def _signer() -> URLSafeTimedSerializer:

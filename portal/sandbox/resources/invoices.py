@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portal.sandbox import events, serializers
 from portal.sandbox.call import Call, Json, operation
-from portal.sandbox.engine import charges
+from portal.sandbox.engine import charges, onboarding
 from portal.sandbox.engine import invoices as engine
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.errors import StripeError, invalid, missing_param, unsupported
@@ -81,6 +81,8 @@ def pay(call: Call) -> Json:
         raise invalid("Invoice is already paid", code="invoice_already_paid")
     if invoice["status"] not in ("draft", *_OWED):
         raise invalid(f"This invoice can't be paid: its status is {invoice['status']}.")
+    if not call.params.get("paid_out_of_band"):
+        onboarding.check_can_charge(call.db, call.account)
     if invoice["status"] == "draft":
         engine.finalize(call.db, invoice, now=call.now)
     if invoice["status"] in _OWED and call.params.get("paid_out_of_band"):

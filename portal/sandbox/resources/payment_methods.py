@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from portal.sandbox import events
 from portal.sandbox.call import Call, Json, operation
 from portal.sandbox.engine import cards, methods
 from portal.sandbox.engine.cards import Card, CardRefused
@@ -129,19 +128,7 @@ def detach(call: Call) -> Json:
             " impossible.",
             "payment_method",
         )
-    events.emit(call.db, method, "payment_method.detached", now=call.now)
-    _forget_default(call, method)
-    method.update(customer=None, _detached=True)
-    call.db.save(method)
-    return common.show(call, method)
-
-
-def _forget_default(call: Call, method: Record) -> None:
-    customer = call.db.need("customer", call.account, method["customer"])
-    settings = customer["invoice_settings"]
-    if settings["default_payment_method"] == method["id"]:
-        with events.changing(call.db, customer, "customer.updated", now=call.now):
-            settings["default_payment_method"] = None
+    return common.show(call, methods.detach(call.db, method, now=call.now))
 
 
 @operation("GetPaymentMethods", "customer type", listing=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from portal.sandbox import accounts, ids, money
+from portal.sandbox import ids, money
 from portal.sandbox.call import Call, Json, operation
-from portal.sandbox.engine import checkout, clocks, lines
-from portal.sandbox.errors import StripeError, invalid, missing_param, unsupported
+from portal.sandbox.engine import checkout, clocks, lines, onboarding
+from portal.sandbox.errors import invalid, missing_param, unsupported
 from portal.sandbox.resources import common, trials
 from portal.sandbox.serializers.base import listing
 from portal.sandbox.serializers.sessions import render_item
@@ -99,7 +99,7 @@ def _check_shape(call: Call) -> None:
     for name in ("success_url", "cancel_url"):
         if name in params:
             common.check_url(params[name], name)
-    _check_account(call)
+    onboarding.check_can_charge(call.db, call.account)
     _check_data(params.get("subscription_data") or {})
 
 
@@ -122,16 +122,6 @@ def _check_total(total: int, currency: str) -> None:
         )
     if total > money.MAXIMUM_AMOUNT:
         raise invalid("Amount must be no more than $999,999.99", code="amount_too_large")
-
-
-def _check_account(call: Call) -> None:
-    account = accounts.find(call.db, call.account) or {}
-    if not account.get("charges_enabled"):
-        raise StripeError(
-            400,
-            "Your account cannot currently make live charges. If you are a customer trying to"
-            " make a purchase, please contact the owner of this site.",
-        )
 
 
 def _check_data(data: Json) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portal.sandbox import events
 from portal.sandbox.call import Call, Json, operation
-from portal.sandbox.engine import clocks, invoices, lines, methods
+from portal.sandbox.engine import clocks, invoices, lines, methods, onboarding
 from portal.sandbox.engine import subscriptions as engine
 from portal.sandbox.engine.moments import max_period_end
 from portal.sandbox.engine.results import PayResult
@@ -39,6 +39,7 @@ def create(call: Call) -> Json:
     if not call.settings.unlimited_clocks:
         clocks.check_subscriptions(call.db, customer)
     items = _items(call, customer)
+    onboarding.check_can_charge(call.db, call.account)
     _check_modes(params)
     trial_end = trials.end(params, now=call.now)
     method = _method(call, customer, trial=trial_end is not None)

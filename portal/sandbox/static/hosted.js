@@ -70,6 +70,23 @@
     });
   });
 
+  document.querySelectorAll("button[data-copy]").forEach(function (button) {
+    var field = document.getElementById(button.dataset.copy);
+    button.hidden = false;
+    button.addEventListener("click", function () {
+      field.select();
+      var done = navigator.clipboard
+        ? navigator.clipboard.writeText(field.value)
+        : Promise.resolve(document.execCommand("copy"));
+      done.then(function () {
+        button.textContent = "Copied";
+        setTimeout(function () {
+          button.textContent = "Copy";
+        }, 2000);
+      });
+    });
+  });
+
   window.addEventListener("pageshow", function (event) {
     if (!event.persisted) {
       return;
