@@ -42,7 +42,7 @@ def schema(evidence: Evidence) -> Verdict:
 def database_clock(evidence: Evidence) -> Verdict:
     """Leases and windows need one time."""
     if evidence.database_now is None:
-        return unasked("The database did not say what time it has.")
+        return unasked("This database has no clock of its own.")
     skew = apart(evidence.now, evidence.database_now)
     if skew > MOST_SKEW:
         return fault(

@@ -34,7 +34,7 @@ def registered(evidence: Evidence) -> Verdict:
     if evidence.webhooks is None:
         return unasked("The payment provider does not tell.")
     if evidence.ours:
-        return good(f"Stripe sends events to {evidence.webhook_url}.")
+        return good("Stripe sends events to this tenant's address.")
     if _is_local(evidence) and evidence.is_real_provider:
         return reminder(
             "No webhook leads here, which is right while the Stripe CLI forwards events.",
