@@ -20,7 +20,6 @@ from portal.models import (
     Tenant,
 )
 from portal.services import billing_events, inbox
-from portal.services.subscriptions import Cause
 from portal.web.unit_of_work import in_unit_of_work
 
 log = structlog.get_logger()
@@ -148,8 +147,7 @@ def _apply(subscription_id: int, seen: _Seen) -> bool:
     if seen.snapshot is None or subscription.facts.billing is Billing.ENDED:
         inbox.resolve(subscription)
         return True
-    subscription.engine_at = max(subscription.engine_at, seen.at)
-    billing_events.apply_snapshot(subscription, seen.snapshot, Cause(because="", actor="worker"))
+    billing_events.apply_snapshot(subscription, seen.snapshot, seen.at)
     if seen.owed is not None:
         subscription.pay_url = seen.owed.hosted_url
         subscription.needs_authentication = seen.owed.needs_authentication

@@ -1,21 +1,19 @@
 """What each event of the billing engine does to a subscription: the documentation's table.
 
-An event is a snapshot of the past. One that is newer than what we hold is applied; one that is
-older or of the same second cannot be trusted to be news, so the worker reads the present state at
-the engine instead. Ended is absorbing.
+Which subscription an event is about, and whether it may be believed, is found here; what it then
+does is decided by ``event_rules``.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm.attributes import flag_modified
 
 from portal import clock
-from portal.billing.engine import BillingEvent, EngineStatus, EventKind, SubscriptionSnapshot
+from portal.billing.engine import BillingEvent, EventKind, SubscriptionSnapshot
 from portal.extensions import db
 from portal.models import (
-    Billing,
     CheckoutAttempt,
     CheckoutStatus,
     EngineSubscription,
@@ -24,7 +22,9 @@ from portal.models import (
     Subscription,
     Tenant,
 )
+from portal.models.subscription import status_of
 from portal.services import checkouts, subscriptions
+from portal.services.event_rules import SAID_BY_ENGINE, Line, Local, agree, next_state
 from portal.services.subscriptions import Cause, Move
 
 
@@ -157,24 +157,34 @@ def _unknown(tenant: Tenant, event: BillingEvent) -> Result:
 
 
 def _ordered(subscription: Subscription, event: BillingEvent) -> tuple[Outcome, str]:
-    if subscription.facts.billing is Billing.ENDED:
-        return Outcome.STALE, "The subscription has ended; nothing changes it any more."
-    if event.kind is EventKind.SUBSCRIPTION_DELETED:
-        return _deleted(subscription, event)
-    if event.created > subscription.engine_at:
-        subscription.engine_at, before = event.created, subscription.facts
-        words = _HANDLERS[event.kind](subscription, event)  # type: ignore[index]
-        if subscription.facts != before:
-            # Applied at once, and checked: another invoice may be open, and the times that the
-            # engine's servers stamp on events need not be in the order in which things happened.
-            mark_for_refresh(subscription)
-        return Outcome.APPLIED, words
-    if not _would_change(subscription, event):
-        return Outcome.APPLIED, "Known already."
-    mark_for_refresh(subscription)
-    if event.created == subscription.engine_at:
-        return Outcome.REFRESHED, "Same second as another event: the present state is read."
-    return Outcome.STALE, "Older than what is known: the present state is read to be sure."
+    step = next_state(local_of(subscription), event)
+    _write(subscription, step.local, step.lines, event.event_id)
+    if step.refresh:
+        mark_for_refresh(subscription)
+    return step.outcome, step.detail
+
+
+def local_of(subscription: Subscription) -> Local:
+    """Return what the rules of events look at."""
+    said = {name: getattr(subscription, name) for name in SAID_BY_ENGINE}
+    return Local(facts=subscription.facts, **said)
+
+
+def _write(
+    subscription: Subscription, local: Local, lines: Sequence[Line], event_id: str | None = None
+) -> None:
+    """Write what the rules decided, each line of the timeline with its move."""
+    actor = "stripe" if event_id else "worker"
+    for line in lines:
+        cause = Cause(because=line.because, actor=actor, event_id=event_id)
+        if line.move is None:
+            subscriptions.record(subscription, line.name, cause, before=status_of(line.before))
+        elif line.move is Move.END:
+            end(subscription, cause)
+        else:
+            subscriptions.make(subscription, line.move, cause)
+    for name in SAID_BY_ENGINE:
+        setattr(subscription, name, getattr(local, name))
 
 
 def mark_for_refresh(subscription: Subscription) -> None:
@@ -184,20 +194,6 @@ def mark_for_refresh(subscription: Subscription) -> None:
     """
     subscription.refresh_due = True
     flag_modified(subscription, "refresh_due")
-
-
-def _cause(event: BillingEvent, because: str) -> Cause:
-    return Cause(because=because, actor="stripe", event_id=event.event_id)
-
-
-def _deleted(subscription: Subscription, event: BillingEvent) -> tuple[Outcome, str]:
-    snapshot = event.subscription
-    why = (snapshot.cancel_reason if snapshot else None) or "cancelled"
-    words = f"The subscription has ended at Stripe ({why.replace('_', ' ')})."
-    end(subscription, _cause(event, words))
-    subscription.engine_at = max(subscription.engine_at, event.created)
-    subscription.engine_status = EngineStatus.CANCELED
-    return Outcome.APPLIED, words
 
 
 def end(subscription: Subscription, cause: Cause) -> bool:
@@ -214,104 +210,11 @@ def end(subscription: Subscription, cause: Cause) -> bool:
     return changed
 
 
-def _failed(subscription: Subscription, event: BillingEvent) -> str:
-    invoice = event.invoice
-    action = event.kind is EventKind.PAYMENT_ACTION_REQUIRED
-    if subscription.facts.billing is Billing.PENDING:
-        return "During the first payment: the payment page itself asks again."
-    subscription.pay_url = invoice.hosted_url if invoice else None
-    # payment_failed follows action_required for the same invoice; it must not hide why.
-    subscription.needs_authentication = action or subscription.needs_authentication
-    words = (
-        "The bank wants the payment confirmed; access stops until then."
-        if action
-        else "A payment failed; access stops until it is paid."
-    )
-    _step(subscription, Move.FALL_BEHIND, _cause(event, words))
-    return words
+def apply_snapshot(subscription: Subscription, snapshot: SubscriptionSnapshot, at: int) -> None:
+    """Make our facts agree with a subscription as the engine answered the worker.
 
-
-def _paid(subscription: Subscription, event: BillingEvent) -> str:
-    subscription.pay_url = None
-    subscription.needs_authentication = False
-    words = "The invoice is paid."
-    _step(subscription, Move.CATCH_UP, _cause(event, words))
-    return words
-
-
-def _updated(subscription: Subscription, event: BillingEvent) -> str:
-    assert event.subscription is not None  # noqa: S101 - decided by the kind
-    return apply_snapshot(
-        subscription,
-        event.subscription,
-        Cause(because="", actor="stripe", event_id=event.event_id),
-    )
-
-
-_HANDLERS: dict[EventKind, Callable[[Subscription, BillingEvent], str]] = {
-    EventKind.PAYMENT_SUCCEEDED: _paid,
-    EventKind.PAYMENT_FAILED: _failed,
-    EventKind.PAYMENT_ACTION_REQUIRED: _failed,
-    EventKind.SUBSCRIPTION_UPDATED: _updated,
-}
-
-
-def apply_snapshot(subscription: Subscription, snapshot: SubscriptionSnapshot, cause: Cause) -> str:
-    """Make our facts agree with a subscription as the engine saw it; return what happened.
-
-    :param cause: who says so; its words are replaced by the engine's status
+    :param at: when it was asked, in epoch seconds: events from before then are no news
     """
-    subscription.engine_status = snapshot.status
-    subscription.period_start = snapshot.period_start
-    subscription.period_end = snapshot.period_end
-    words = f"Stripe reports {snapshot.status.replace('_', ' ')}."
-    said = Cause(because=words, actor=cause.actor, event_id=cause.event_id)
-    if snapshot.status.is_over:
-        end(subscription, said)
-        return words
-    if snapshot.cancel_at != subscription.cancel_at:
-        words = _schedule(subscription, snapshot, said)
-    if snapshot.status.is_arrears:
-        _step(subscription, Move.FALL_BEHIND, said)
-    elif snapshot.status.is_good:
-        subscription.pay_url, subscription.needs_authentication = None, False
-        _step(subscription, Move.CATCH_UP, said)
-    return words
-
-
-def _schedule(subscription: Subscription, snapshot: SubscriptionSnapshot, said: Cause) -> str:
-    subscription.cancel_at = snapshot.cancel_at
-    name, words = "CANCEL_WITHDRAWN", "The cancellation was withdrawn."
-    if snapshot.cancel_at is not None:
-        name = "CANCEL_SCHEDULED"
-        words = f"Cancelled; it works until {snapshot.cancel_at:%Y-%m-%d %H:%M} UTC."
-    cause = Cause(because=words, actor=said.actor, event_id=said.event_id)
-    subscriptions.record(subscription, name, cause, before=subscription.status)
-    return words
-
-
-def _step(subscription: Subscription, move: Move, cause: Cause) -> bool:
-    """Make a move where it starts; where it does not, the event is about the past."""
-    if not subscriptions.may(subscription, move):
-        return False
-    return subscriptions.make(subscription, move, cause)
-
-
-def _would_change(subscription: Subscription, event: BillingEvent) -> bool:
-    """Whether an event that is not newer says anything else than what we hold."""
-    billing = subscription.facts.billing
-    if event.subscription is not None:
-        snapshot = event.subscription
-        arrears = billing is Billing.OVERDUE
-        return (
-            snapshot.status.is_over
-            or snapshot.status.is_arrears != arrears
-            or snapshot.cancel_at != subscription.cancel_at
-            or snapshot.period_end != subscription.period_end
-        )
-    if event.kind is EventKind.PAYMENT_SUCCEEDED:
-        return billing is Billing.OVERDUE
-    if event.kind is EventKind.PAYMENT_ACTION_REQUIRED:
-        return billing is Billing.PAID or not subscription.needs_authentication
-    # An overdue subscription without a page to pay at helps nobody: only invoices name one.
-    return billing is Billing.PAID or subscription.pay_url is None
+    local, lines, _ = agree(local_of(subscription), snapshot)
+    local = replace(local, engine_at=max(local.engine_at, at))
+    _write(subscription, local, lines)
