@@ -120,3 +120,27 @@ class EngineUnavailable(BillingEngineError):
     def __init__(self, message: str, *, retry_after: float | None = None, **more: str) -> None:
         super().__init__(message, **more)
         self.retry_after = retry_after
+
+
+class Outdated(PortalError):
+    """Somebody changed the thing since the caller read it (If-Match)."""
+
+    status_code = 412
+    code = 900412
+    title = "Changed in the meantime"
+
+
+class PreconditionMissing(PortalError):
+    """A change must say which version it is made from (If-Match)."""
+
+    status_code = 428
+    code = 900428
+    title = "Say which version you change"
+
+
+class KeyReused(PortalError):
+    """An Idempotency-Key that stands for another request already."""
+
+    status_code = 422
+    code = 900422
+    title = "This key stands for another request"

@@ -4,6 +4,7 @@ from portal.models.api import Api, ApiPolicy, Lifecycle
 from portal.models.application import Application, ApplicationKey, ApplicationMember, KeyType
 from portal.models.checkout import CheckoutAttempt, CheckoutStatus, Workflow, WorkflowStatus
 from portal.models.customer import EngineSubscription, SharedCustomer
+from portal.models.idempotency import IdempotentRequest
 from portal.models.identity import ExternalIdentity, IdentityProvider
 from portal.models.inbox import InboxEvent, Outcome
 from portal.models.oauth import OAuthClient, OAuthCode, OAuthToken, SigningKey, SystemApp
@@ -50,6 +51,7 @@ __all__ = [
     "EngineSubscription",
     "ExternalIdentity",
     "Facts",
+    "IdempotentRequest",
     "IdentityProvider",
     "InboxEvent",
     "KeyType",

@@ -4,23 +4,25 @@ import re
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.attributes import flag_modified
 
 from portal.errors import Conflict, Invalid
 from portal.extensions import db
 from portal.models.api import Api, ApiPolicy, Lifecycle
-from portal.models.offer import Offer
+from portal.models.offer import EnginePrice, Offer
 from portal.models.policy import BillingPlan, Policy, PolicyVersion
 from portal.models.subscription import Billing, Subscription
 from portal.models.user import ADMIN, User
 from portal.services import backends
 from portal.services.openapi_import import LONGEST_DESCRIPTION, ImportedApi
-from portal.services.paging import Page, page_of
+from portal.services.paging import Page, Slice, page_of
 
 LONGEST_NAME = 60
+LONGEST_SEARCH = 100
 PER_PAGE = 50
 #: First path segments at the gateway that mean something else there.
 RESERVED_CONTEXTS = frozenset({"t", "authorize"})
@@ -57,9 +59,12 @@ class ApiRow:
     subscribers: int
 
 
-def listed(user: User, number: int = 1) -> Page[ApiRow]:
-    """Return a page of the person's APIs, or of the tenant's for an administrator."""
-    query = select(Api).where(Api.tenant_id == user.tenant_id)
+def listed(user: User, number: int | Slice = 1, *, search: str = "") -> Page[ApiRow]:
+    """Return a page of the person's APIs, or of the tenant's for an administrator.
+
+    :param search: words that name, context or description must all contain, ignoring case
+    """
+    query = found_by(select(Api).where(Api.tenant_id == user.tenant_id), search)
     if not user.has_role(ADMIN):
         query = query.where(Api.provider_id == user.user_id)
     order = (func.lower(Api.api_name), Api.api_version, Api.api_id)
@@ -74,6 +79,14 @@ def listed(user: User, number: int = 1) -> Page[ApiRow]:
     )
     counts = {int(api_id): int(count) for api_id, count in counted}
     return page.map(lambda api: ApiRow(api=api, subscribers=counts.get(api.api_id, 0)))
+
+
+def found_by(query: Select[Any], search: str) -> Select[Any]:
+    """Narrow a query to the APIs that contain all words of a search."""
+    for word in search.replace("\x00", "")[:LONGEST_SEARCH].split():
+        columns = (Api.api_name, Api.api_version, Api.context, Api.description)
+        query = query.where(or_(*(column.icontains(word, autoescape=True) for column in columns)))
+    return query
 
 
 def draft_of(imported: ImportedApi, *, context: str = "", endpoint_url: str = "") -> ApiDraft:
@@ -192,6 +205,45 @@ def attach(api: Api, chosen: Collection[str]) -> None:
     # Two who save at once meet at the API's row, not at the same pair of API and plan.
     flag_modified(api, "status")
     db.session.flush()
+
+
+def attach_named(api: Api, names: Collection[str]) -> None:
+    """Offer exactly the plans of these names from now on.
+
+    :raise portal.errors.Invalid: as :func:`attach`, naming the plan that does not exist
+    """
+    found = {
+        row.live_name: row.uuid
+        for row in db.session.execute(
+            select(Policy.live_name, Policy.uuid).where(
+                Policy.tenant_id == api.tenant_id,
+                Policy.live_name.in_({name.lower() for name in names}),
+            )
+        )
+    }
+    missing = [name for name in names if name.lower() not in found]
+    if missing:
+        sentence = f"There is no plan called {missing[0]}."
+        raise Invalid(sentence, {"policies": sentence})
+    attach(api, list(found.values()))
+
+
+def delete(api: Api) -> None:
+    """Delete an API that nobody ever subscribed to and that never sold anything.
+
+    :raise portal.errors.Conflict: if there is a history that must stay; retire it instead
+    """
+    used = db.session.scalar(
+        select(Subscription.subscription_id).where(Subscription.api_id == api.api_id).limit(1)
+    ) or db.session.scalar(
+        select(EnginePrice.mapping_id).where(EnginePrice.api_id == api.api_id).limit(1)
+    )
+    if used:
+        raise Conflict(
+            "This API has been sold or subscribed to, and that history stays. Deprecate it, then "
+            "retire it: nobody sees or calls it any more."
+        )
+    db.session.delete(api)
 
 
 def offers(api: Api) -> Sequence[Offer]:

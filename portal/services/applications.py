@@ -23,7 +23,7 @@ from portal.models import (
     User,
 )
 from portal.services import subscriptions
-from portal.services.paging import Page, page_of
+from portal.services.paging import Page, Slice, page_of
 from portal.services.subscriptions import Cause, Move
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -51,7 +51,7 @@ def hash_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def owned_by(user: User, number: int) -> Page[Overview]:
+def owned_by(user: User, number: int | Slice) -> Page[Overview]:
     """Return a page of the person's applications by name, with their counts; three queries."""
     living = (
         select(func.count(Subscription.subscription_id))

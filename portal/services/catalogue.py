@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from portal.extensions import db
 from portal.models import (
@@ -19,10 +19,10 @@ from portal.models import (
     User,
 )
 from portal.money import Money, round_line
-from portal.services import markdown
-from portal.services.paging import Page, page_of
+from portal.services import apis, markdown
+from portal.services.paging import Page, Slice, page_of
 
-LONGEST_SEARCH = 100
+LONGEST_SEARCH = apis.LONGEST_SEARCH
 PER_PAGE = 12
 _UNITS = {"min": "minute", "hours": "hour", "days": "day", "months": "month", "years": "year"}
 _CYCLES = {"week": "Weekly", "month": "Monthly", "year": "Yearly"}
@@ -101,7 +101,7 @@ class Entry:
         return markdown.summary(self.api.description)
 
 
-def published(user: User, search: str = "", number: int = 1) -> Page[Entry]:
+def published(user: User, search: str = "", number: int | Slice = 1) -> Page[Entry]:
     """Return a page of the APIs that this person may subscribe to, by name and version.
 
     :param search: words that name, context or description must all contain, ignoring case
@@ -111,10 +111,7 @@ def published(user: User, search: str = "", number: int = 1) -> Page[Entry]:
         .where(Api.tenant_id == user.tenant_id, Api.status == Lifecycle.PUBLISHED)
         .order_by(Api.api_name, Api.api_version, Api.api_id)
     )
-    for word in search.replace("\x00", "")[:LONGEST_SEARCH].split():
-        columns = (Api.api_name, Api.api_version, Api.context, Api.description)
-        query = query.where(or_(*(column.icontains(word, autoescape=True) for column in columns)))
-    page: Page[Api] = page_of(query, number, per_page=PER_PAGE)
+    page: Page[Api] = page_of(apis.found_by(query, search), number, per_page=PER_PAGE)
     offers = _offers({api.api_id for api in page.items if api.is_monetization_enabled})
     return page.map(lambda api: Entry(api=api, plans=_plans(api, user, offers)))
 

@@ -14,6 +14,14 @@ PER_PAGE = 20
 
 
 @dataclass(frozen=True, kw_only=True)
+class Slice:
+    """A part of a list as programs ask for it: pass over ``offset`` rows, take ``limit``."""
+
+    offset: int
+    limit: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page(Generic[T]):
     """What ``components/pagination.html`` shows."""
 
@@ -67,19 +75,24 @@ class Page(Generic[T]):
         )
 
 
-def page_of(query: Select[Any], number: int, *, per_page: int = PER_PAGE) -> Page[Any]:
+def page_of(query: Select[Any], number: int | Slice, *, per_page: int = PER_PAGE) -> Page[Any]:
     """Run a query for one page: two statements, whatever the number of rows.
 
     A number beyond either end is answered with the nearest page, so that no address is a dead
-    end. Rows of one column come as the column's value.
+    end. A slice is answered as it is, empty beyond the end. Rows of one column come as the
+    column's value.
     """
     counted = select(func.count()).select_from(
         query.with_only_columns(*_keys(query)).order_by(None).subquery()
     )
     total = db.session.scalar(counted) or 0
-    last = max(1, -(-total // per_page))
-    page = min(max(number, 1), last)
-    rows = db.session.execute(query.limit(per_page).offset((page - 1) * per_page)).unique()
+    if isinstance(number, Slice):
+        per_page, offset = number.limit, number.offset
+        page = offset // per_page + 1
+    else:
+        page = min(max(number, 1), max(1, -(-total // per_page)))
+        offset = (page - 1) * per_page
+    rows = db.session.execute(query.limit(per_page).offset(offset)).unique()
     items = rows.scalars().all() if len(query.column_descriptions) == 1 else rows.all()
     return Page(items=items, page=page, per_page=per_page, total=total)
 

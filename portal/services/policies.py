@@ -19,6 +19,7 @@ from portal.models.policy import Policy, PolicyVersion, QuotaType
 from portal.models.subscription import Subscription
 from portal.models.user import EVERYONE, PORTAL_ROLES, User, UserRole
 from portal.money import plain
+from portal.services.paging import Page, Slice, page_of
 from portal.services.plan_rules import CleanPlan, PlanDraft, Price, check
 
 
@@ -29,6 +30,12 @@ def listed(tenant_id: int) -> Sequence[Policy]:
         .where(Policy.tenant_id == tenant_id, Policy.deleted_at.is_(None))
         .order_by(func.lower(Policy.name), Policy.policy_id)
     ).all()
+
+
+def page(tenant_id: int, number: int | Slice) -> Page[Policy]:
+    """Return a part of the tenant's plans by name."""
+    query = select(Policy).where(Policy.tenant_id == tenant_id, Policy.deleted_at.is_(None))
+    return page_of(query.order_by(func.lower(Policy.name), Policy.policy_id), number)
 
 
 def known_roles(tenant_id: int) -> frozenset[str]:

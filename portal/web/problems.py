@@ -1,14 +1,18 @@
 """How an error looks: a page for people, WSO2's JSON for the REST API, ``{"error"}`` elsewhere."""
 
+from collections.abc import Mapping
+
 import structlog
 from flask import Flask, Response, g, jsonify, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from werkzeug.exceptions import HTTPException
 
-from portal.errors import PortalError
+from portal.errors import Invalid, PortalError
 from portal.extensions import db, login_manager
+from portal.web import rest_problems
 from portal.web.access import wants_html
+from portal.web.engines import settings
 
 log = structlog.get_logger()
 
@@ -24,15 +28,24 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def answer(status: int, title: str, message: str, code: int = 900967) -> Response:
-    """Return an error in the shape that the caller of this address reads."""
+def answer(
+    status: int,
+    title: str,
+    message: str,
+    code: int = 900967,
+    fields: Mapping[str, str] | None = None,
+) -> Response:
+    """Return an error in the shape that the caller of this address reads.
+
+    :param fields: what is wrong, by field
+    """
     if request.path.startswith(_REST):
         body = {
             "code": code,
             "message": title,
             "description": message,
-            "moreInfo": "",
-            "error": [],
+            "moreInfo": rest_problems.address(settings().portal_base_url, status),
+            "error": [{"code": field, "message": words} for field, words in (fields or {}).items()],
         }
         response = jsonify(body)
     elif request.path.startswith(("/api/", "/oauth2/", "/client-registration/")) and (
@@ -56,7 +69,8 @@ def _portal_error(error: PortalError) -> Response:
     db.session.rollback()
     if error.status_code >= 500:
         log.warning("refused", error=type(error).__name__, message=error.message)
-    return answer(error.status_code, error.title, error.message, error.code)
+    fields = error.fields if isinstance(error, Invalid) else None
+    return answer(error.status_code, error.title, error.message, error.code, fields)
 
 
 def _csrf_error(_error: CSRFError) -> Response:

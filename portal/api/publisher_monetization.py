@@ -1,0 +1,109 @@
+"""Publisher v4: switching an API's monetization, and what it brings."""
+
+from flask import url_for
+from werkzeug.wrappers import Response
+
+from portal.api import bp
+from portal.api.answers import Answer
+from portal.api.once import done_once
+from portal.api.operation import operation
+from portal.api.publisher_apis import PATH, mine
+from portal.api.schemas.monetization import (
+    APIMonetizationInfo,
+    APIRevenue,
+    MonetizeBody,
+    MonetizeResult,
+    PlanProblem,
+    RevenueItem,
+)
+from portal.errors import EngineUnavailable
+from portal.extensions import db
+from portal.flows import monetizing, revenue
+from portal.flows.revenue import Revenue
+from portal.services import monetization
+from portal.services.monetization import InvalidApiState
+from portal.services.scopes import API_CREATE, API_PUBLISH, API_VIEW, SUBSCRIPTION_VIEW
+from portal.web.access import scope
+from portal.web.engines import absolute, engine_of
+
+
+@bp.post(f"{PATH}/<uuid:api_id>/monetize")
+@scope(API_PUBLISH)
+@operation(body=MonetizeBody, answers={200: MonetizeResult}, keyed=True, refuses=(409, 502, 503))
+def monetize(api_id: str, body: MonetizeBody) -> Response:
+    """Put an API's commercial plans up for sale, or take them off.
+
+    Sending it again changes nothing that is done already, and goes on where it stopped.
+    Taken off, what was sold runs on as it was sold.
+    """
+    found = mine(api_id)
+    engine = engine_of(found.tenant)
+    back = absolute(url_for("devportal.home"))
+    db.session.rollback()
+
+    def act() -> Answer:
+        if body.enabled:
+            result = monetizing.enable(engine, api_id, body.properties, return_url=back)
+        else:
+            result = monetizing.disable(engine, api_id)
+        if body.enabled and not result.monetized and result.failed:
+            raise EngineUnavailable(result.failed[0][1])
+        return Answer(
+            MonetizeResult(
+                enabled=result.enabled,
+                properties=mine(api_id).monetization_properties,
+                monetized=list(result.monetized),
+                archived=list(result.archived),
+                problems=[PlanProblem(plan=plan, description=why) for plan, why in result.failed],
+            )
+        )
+
+    return done_once(act)
+
+
+@bp.get(f"{PATH}/<uuid:api_id>/monetization")
+@scope(API_VIEW, API_CREATE, API_PUBLISH)
+@operation(answers={200: APIMonetizationInfo})
+def get_monetization(api_id: str) -> APIMonetizationInfo:
+    """Read which plans of an API are sold, and at which price at Stripe."""
+    found = mine(api_id)
+    return APIMonetizationInfo(
+        enabled=found.is_monetization_enabled,
+        properties={
+            state.policy.name: state.offer.stripe_plan_id
+            for state in monetization.plan_states(found)
+            if state.offer is not None
+        },
+    )
+
+
+@bp.get(f"{PATH}/<uuid:api_id>/revenue")
+@scope(API_VIEW, API_PUBLISH, SUBSCRIPTION_VIEW)
+@operation(answers={200: APIRevenue}, refuses=(400, 409, 502, 503))
+def get_revenue(api_id: str) -> APIRevenue:
+    """Sum what an API's commercial subscriptions have brought, and what is pending.
+
+    Asks the payment provider about the hundred newest subscriptions; what it does not tell is
+    said at each.
+    """
+    found = mine(api_id)
+    if found.status not in ("PUBLISHED", "DEPRECATED", "RETIRED"):
+        raise InvalidApiState("An API that was never published has no revenue.")
+    brought = revenue.of_api(engine_of(found.tenant), found)
+    return APIRevenue(
+        properties={f"Revenue for subscription ID : {item.number}": item.words for item in brought},
+        totals=revenue.totals(brought),
+        list=[_item(item) for item in brought],
+    )
+
+
+def _item(item: Revenue) -> RevenueItem:
+    return RevenueItem(
+        subscription_id=item.uuid,
+        application_name=item.application,
+        throttling_policy=item.plan,
+        currency=item.currency,
+        paid=item.paid_words,
+        pending=item.pending_words,
+        problem=item.problem,
+    )
