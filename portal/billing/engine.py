@@ -14,7 +14,7 @@ Every method raises :class:`portal.errors.BillingEngineError` when the provider 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -32,6 +32,9 @@ from portal.billing.values import (
     Invoice,
     InvoiceLine,
     KeyCheck,
+    ListedMeter,
+    ListedPrice,
+    ListedProduct,
     MeterSpec,
     PriceSpec,
     ProductSpec,
@@ -56,6 +59,9 @@ __all__ = [
     "Invoice",
     "InvoiceLine",
     "KeyCheck",
+    "ListedMeter",
+    "ListedPrice",
+    "ListedProduct",
     "MeterSpec",
     "PortalState",
     "PriceSpec",
@@ -196,6 +202,39 @@ class BillingEngine(ABC):
     @abstractmethod
     def invoices(self, account: str, subscription_id: str) -> Sequence[Invoice]:
         """Return the invoices of a subscription, newest first, at most 100."""
+
+    # --- going through everything -----------------------------------------------------------
+    #
+    # For reconciliation. Each method asks for a page at a time, so that an account of any size
+    # is gone through in the memory of one page; an error can come while iterating.
+
+    @abstractmethod
+    def living_subscriptions(self, account: str) -> Iterator[SubscriptionSnapshot]:
+        """Go through the subscriptions that have not ended, everybody's, in any order."""
+
+    @abstractmethod
+    def open_checkouts(self, account: str) -> Iterator[CheckoutSession]:
+        """Go through the payment pages that can still be paid."""
+
+    @abstractmethod
+    def products(self, account: str) -> Iterator[ListedProduct]:
+        """Go through all products, archived ones too."""
+
+    @abstractmethod
+    def prices(self, account: str) -> Iterator[ListedPrice]:
+        """Go through all prices that recur, archived ones too."""
+
+    @abstractmethod
+    def meters(self, account: str) -> Iterator[ListedMeter]:
+        """Go through all meters, inactive ones too."""
+
+    @abstractmethod
+    def undelivered_events(self, account: str) -> Iterator[Mapping[str, Any]]:
+        """Go through the events of the seven kinds that no webhook has accepted yet.
+
+        Bodies as a webhook gets them, for :meth:`translate_event`; in any order, and only as far
+        back as the provider keeps them (Stripe: 30 days).
+        """
 
     # --- events -----------------------------------------------------------------------------
 

@@ -201,6 +201,42 @@ class SubscriptionSnapshot:
     latest_invoice_id: str | None
     reference: str | None
     """Our subscription's UUID from the metadata, if it is there."""
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedProduct:
+    """A product as the provider lists it; ``metadata`` is what it was made with."""
+
+    product_id: str
+    active: bool
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedPrice:
+    """A price as the provider lists it; ``unit_minor`` is ``None`` where it is no single amount."""
+
+    price_id: str
+    product_id: str
+    active: bool
+    lookup_key: str | None
+    currency: str
+    unit_minor: Decimal | None
+    interval: str | None
+    meter_id: str | None
+    metadata: Mapping[str, str]
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedMeter:
+    """A meter as the provider lists it."""
+
+    meter_id: str
+    event_name: str
+    active: bool
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

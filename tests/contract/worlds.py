@@ -59,6 +59,10 @@ class World(ABC):
         """Let the next thing be made, and its answer be lost."""
 
     @abstractmethod
+    def deliver_nothing(self) -> None:
+        """Let the webhook refuse every event from now on."""
+
+    @abstractmethod
     def go_down(self) -> None:
         """Let the provider answer nothing any more."""
 
@@ -102,11 +106,19 @@ class MemoryWorld(World):
         self.provider.disconnect(self.stranger)
         self.engine = MemoryBillingEngine(provider=self.provider)
         self.secrets = [self.engine.register_webhook(HOOK, key="hook").secret]
+        self._accepts = True
+        self._told = 0
 
     def signed(self) -> list[Signed]:
-        told = [(event.payload, event.header) for event in self.provider.events]
-        self.provider.events.clear()
-        return told
+        new = self.provider.events[self._told :]
+        self._told = len(self.provider.events)
+        if not self._accepts:
+            self.provider.lost |= {event.event_id for event in new}
+            return []
+        return [(event.payload, event.header) for event in new]
+
+    def deliver_nothing(self) -> None:
+        self._accepts = False
 
     def with_wrong_key(self) -> BillingEngine:
         self.provider.refused_keys.add("wrong")
@@ -183,6 +195,7 @@ class SandboxWorld(World):
             strict=True,
         )
         self._told: list[Signed] = []
+        self._accepts = True
         self._app = create_sandbox(settings, transport=self._receive)
         self._browser = self._app.test_client()
         platform = self._control("/platforms", name="Platform")
@@ -202,6 +215,8 @@ class SandboxWorld(World):
 
     def _receive(self, url: str, headers: Any, body: bytes) -> int:
         assert url == HOOK
+        if not self._accepts:
+            return 500
         self._told.append((body, headers["Stripe-Signature"]))
         return 200
 
@@ -228,6 +243,9 @@ class SandboxWorld(World):
 
     def lose_next_answer(self) -> None:
         self._line.loses = True
+
+    def deliver_nothing(self) -> None:
+        self._accepts = False
 
     def go_down(self) -> None:
         self._line.is_dead = True

@@ -21,6 +21,9 @@ from portal.billing.engine import (
     CustomerSpec,
     Invoice,
     KeyCheck,
+    ListedMeter,
+    ListedPrice,
+    ListedProduct,
     MeterSpec,
     PortalState,
     PriceSpec,
@@ -40,7 +43,7 @@ from portal.errors import (
     EngineUnavailable,
     Invalid,
 )
-from tests.support import memory_events
+from tests.support import memory_events, memory_rows
 from tests.support.memory_provider import MemoryProvider
 from tests.support.memory_rows import Account, Offer, Page
 
@@ -319,6 +322,37 @@ class MemoryBillingEngine(BillingEngine):
         with self._call("invoices", account):
             self.provider.contract(account, subscription_id)
             return self.provider.bills.get(subscription_id, [])[:100]
+
+    # --- going through everything -------------------------------------------------------------
+
+    def living_subscriptions(self, account: str) -> Iterator[SubscriptionSnapshot]:
+        with self._call("living_subscriptions", account):
+            found = [each for each in self.provider.contracts.values() if each.account == account]
+        yield from (each.snapshot for each in found if not each.snapshot.status.is_over)
+
+    def open_checkouts(self, account: str) -> Iterator[CheckoutSession]:
+        with self._call("open_checkouts", account):
+            pages = [each for each in self.provider.pages.values() if each.account == account]
+            for page in pages:
+                self.provider.lapse(page)
+        yield from (page.session for page in pages if page.session.state is CheckoutState.OPEN)
+
+    def products(self, account: str) -> Iterator[ListedProduct]:
+        with self._call("products", account) as held:
+            yield from memory_rows.products(held)
+
+    def prices(self, account: str) -> Iterator[ListedPrice]:
+        with self._call("prices", account) as held:
+            yield from memory_rows.prices(held)
+
+    def meters(self, account: str) -> Iterator[ListedMeter]:
+        with self._call("meters", account) as held:
+            yield from memory_rows.meters(held)
+
+    def undelivered_events(self, account: str) -> Iterator[Mapping[str, Any]]:
+        with self._call("undelivered_events", account):
+            bodies = [memory_events.parse(each.payload) for each in self.provider.undelivered]
+        yield from (body for body in bodies if body["seller"] == account)
 
     # --- events -------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ class MemoryProvider:
 
     Every account that begins with ``acct_`` is connected until ``disconnect``, and every key
     works until it is in ``refused_keys``. ``is_down`` makes each call fail before its effect,
-    ``lose_answers`` that many calls after theirs.
+    ``lose_answers`` that many calls after theirs. ``lost`` names events that no webhook took.
     """
 
     def __init__(self, *, webhook_secret: str = SECRET) -> None:
@@ -56,6 +56,7 @@ class MemoryProvider:
         self.missing_rights: list[str] = []
         self.skew = timedelta(0)
         self.events: list[SignedEvent] = []
+        self.lost: set[str] = set()
         self.calls: list[str] = []
         self.is_down = False
         self.lose_answers = 0
@@ -68,6 +69,11 @@ class MemoryProvider:
     def new_id(self, prefix: str) -> str:
         """Return an id that was never used."""
         return f"{prefix}_mem{next(self._numbers):04d}"
+
+    @property
+    def undelivered(self) -> list[SignedEvent]:
+        """The events that no webhook took."""
+        return [event for event in self.events if event.event_id in self.lost]
 
     def disconnect(self, account: str) -> None:
         """Make every call in this account be denied, as when the publisher revoked access."""
@@ -97,6 +103,7 @@ class MemoryProvider:
             cancel_reason=None,
             latest_invoice_id=None,
             reference=page.spec.reference,
+            created=start,
         )
         contract = Contract(page.account, snapshot, price, customer.email)
         self.contracts[snapshot.subscription_id] = contract

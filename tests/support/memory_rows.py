@@ -1,5 +1,6 @@
 """What the in-memory provider remembers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +10,9 @@ from portal.billing.engine import (
     CheckoutSession,
     CheckoutSpec,
     CustomerSpec,
+    ListedMeter,
+    ListedPrice,
+    ListedProduct,
     PortalState,
     PriceSpec,
     SubscriptionSnapshot,
@@ -75,3 +79,31 @@ def period_end(start: datetime, interval: str) -> datetime:
 def second() -> datetime:
     """Return the present whole second: the provider's times have no fractions."""
     return clock.now().replace(microsecond=0)
+
+
+def products(held: Account) -> Iterator[ListedProduct]:
+    """Go through an account's products."""
+    for name, each in held.products.items():
+        yield ListedProduct(product_id=name, active=each.active, metadata=dict(each.spec.metadata))
+
+
+def prices(held: Account) -> Iterator[ListedPrice]:
+    """Go through an account's prices."""
+    for name, each in held.prices.items():
+        yield ListedPrice(
+            price_id=name,
+            product_id=each.spec.product_id,
+            active=each.active,
+            lookup_key=each.spec.lookup_key,
+            currency=each.spec.currency,
+            unit_minor=each.spec.unit_minor,
+            interval=each.spec.interval,
+            meter_id=each.spec.meter_id,
+            metadata=dict(each.spec.metadata),
+        )
+
+
+def meters(held: Account) -> Iterator[ListedMeter]:
+    """Go through an account's meters."""
+    for name, each in held.meters.items():
+        yield ListedMeter(meter_id=name, event_name=each.spec.event_name, active=each.active)

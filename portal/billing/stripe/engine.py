@@ -7,13 +7,14 @@ from portal.billing.stripe.buying import Buying
 from portal.billing.stripe.events import Events
 from portal.billing.stripe.inspecting import Inspecting
 from portal.billing.stripe.invoices import Invoices
+from portal.billing.stripe.listing import Listing
 from portal.billing.stripe.selling import Selling
 from portal.billing.stripe.setting_up import SetUp
 from portal.billing.stripe.usage import Usage
 
 
 class StripeBillingEngine(
-    SetUp, Inspecting, Selling, Buying, Usage, Invoices, Events, BillingEngine
+    SetUp, Inspecting, Selling, Buying, Usage, Invoices, Listing, Events, BillingEngine
 ):
     """The billing engine ``stripe``: one client with one tenant's key."""
 

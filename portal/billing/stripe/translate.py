@@ -20,6 +20,9 @@ from portal.billing.engine import (
     EventKind,
     Invoice,
     InvoiceLine,
+    ListedMeter,
+    ListedPrice,
+    ListedProduct,
     SubscriptionSnapshot,
 )
 from portal.billing.stripe.errors import Malformed
@@ -124,6 +127,46 @@ def subscription(source: Object) -> SubscriptionSnapshot:
         cancel_reason=_optional_text(_inner(source, "cancellation_details"), "reason"),
         latest_invoice_id=_id(source, "latest_invoice"),
         reference=_optional_text(_inner(source, "metadata"), REFERENCE),
+        created=_moment(source, "created"),
+    )
+
+
+def listed_product(source: Object) -> ListedProduct:
+    """Translate a product."""
+    _require(source, "product")
+    return ListedProduct(
+        product_id=_text(source, "id"),
+        active=_flag(source, "active"),
+        metadata=_texts(source, "metadata"),
+    )
+
+
+def listed_price(source: Object) -> ListedPrice:
+    """Translate a price."""
+    _require(source, "price")
+    recurring = _inner(source, "recurring")
+    return ListedPrice(
+        price_id=_text(source, "id"),
+        product_id=_id(source, "product") or "",
+        active=_flag(source, "active"),
+        lookup_key=_optional_text(source, "lookup_key"),
+        currency=_text(source, "currency"),
+        unit_minor=unit_price(source),
+        interval=_optional_text(recurring, "interval"),
+        meter_id=_optional_text(recurring, "meter"),
+        metadata=_texts(source, "metadata"),
+        created=_moment(source, "created"),
+    )
+
+
+def listed_meter(source: Object) -> ListedMeter:
+    """Translate a meter."""
+    _require(source, "billing.meter")
+    return ListedMeter(
+        meter_id=_text(source, "id"),
+        event_name=_text(source, "event_name"),
+        active=_text(source, "status") == "active",
+        created=_moment(source, "created"),
     )
 
 
@@ -240,6 +283,10 @@ def _require(source: Object, kind: str) -> None:
 def _inner(source: Object, name: str) -> Object:
     value = source.get(name)
     return value if isinstance(value, Mapping) else {}
+
+
+def _texts(source: Object, name: str) -> dict[str, str]:
+    return {str(key): str(value) for key, value in _inner(source, name).items()}
 
 
 def _list(value: object) -> list[Any]:

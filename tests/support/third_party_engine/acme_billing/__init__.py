@@ -20,6 +20,12 @@ from portal.billing.engine import (
     Invoice,
     InvoiceLine,
     KeyCheck,
+    ListedMeter,
+    ListedPrice,
+    ListedProduct,
+    MeterSpec,
+    PriceSpec,
+    ProductSpec,
     SubscriptionSnapshot,
     UsageReceipt,
     WebhookRegistration,
@@ -200,6 +206,44 @@ class AcmeBillingEngine(BillingEngine):
     def invoices(self, account, subscription_id):
         self._get(subscription_id)
         return []
+
+    def living_subscriptions(self, account):
+        for name, thing in list(self._shelf.items()):
+            if isinstance(thing, dict) and not thing["ended"]:
+                yield self.subscription(account, name)
+
+    def open_checkouts(self, account):
+        return iter(())
+
+    def products(self, account):
+        for thing in list(self._shelf.values()):
+            if isinstance(thing, ProductSpec):
+                yield ListedProduct(
+                    product_id=thing.product_id, active=True, metadata=thing.metadata
+                )
+
+    def prices(self, account):
+        for name, thing in list(self._shelf.items()):
+            if isinstance(thing, PriceSpec):
+                yield ListedPrice(
+                    price_id=name,
+                    product_id=thing.product_id,
+                    active=True,
+                    lookup_key=thing.lookup_key,
+                    currency=thing.currency,
+                    unit_minor=thing.unit_minor,
+                    interval=thing.interval,
+                    meter_id=thing.meter_id,
+                    metadata=thing.metadata,
+                )
+
+    def meters(self, account):
+        for name, thing in list(self._shelf.items()):
+            if isinstance(thing, MeterSpec):
+                yield ListedMeter(meter_id=name, event_name=thing.event_name, active=True)
+
+    def undelivered_events(self, account):
+        return iter(())
 
     def verify_event(self, payload, header, secrets):
         signatures = [

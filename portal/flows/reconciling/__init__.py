@@ -1,0 +1,145 @@
+"""Comparing the portal with the billing engine, and repairing what is safe to repair.
+
+Nothing is guessed and nothing is trusted: each difference is looked at twice, has both values,
+and says what ends it. ``WALKS`` is the catalogue: a walk goes through one kind of thing in one
+connected account and yields what differs. To look for something else, add a walk, or a kind to
+``subscriptions.KINDS``.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from portal import clock
+from portal.errors import PortalError
+from portal.extensions import db
+from portal.flows.reconciling import pages, selling, subscriptions, usage, waiting
+from portal.flows.reconciling.difference import GRACE, NOTHING, Difference, EngineFor, Side, read
+from portal.models import Tenant
+from portal.services import reconciling
+
+__all__ = ["WALKS", "Difference", "Found", "Tally", "differences", "run"]
+
+log = structlog.get_logger()
+
+Walk = Callable[[Side], Iterator[Difference]]
+
+#: Events first: what they bring may end differences that would be found after them.
+WALKS: dict[str, Walk] = {
+    "events": waiting.undelivered,
+    "pages": pages.compare,
+    "subscriptions": subscriptions.compare,
+    "selling": selling.compare,
+}
+#: Asks the engine once for each metered subscription, so only when told to.
+USAGE: dict[str, Walk] = {"usage": usage.compare}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A difference, and what became of it."""
+
+    difference: Difference
+    repaired: bool = False
+    problem: str | None = None
+    """Why a repair that was tried did not succeed."""
+
+
+@dataclass
+class Tally:
+    """How many there were."""
+
+    found: int = 0
+    repaired: int = 0
+    by_kind: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int:
+        """How many differ still."""
+        return self.found - self.repaired
+
+    def count(self, each: Found) -> None:
+        """Add one."""
+        self.found += 1
+        self.repaired += each.repaired
+        kind = each.difference.kind
+        self.by_kind[kind] = self.by_kind.get(kind, 0) + 1
+
+
+def run(
+    engine_for: EngineFor,
+    *,
+    repair: bool = False,
+    with_usage: bool = False,
+    grace: timedelta = GRACE,
+    domain: str | None = None,
+) -> Iterator[Found]:
+    """Go through every tenant and yield what differs, repaired where that is asked for and safe.
+
+    :param grace: how old something must be not to be counted as under way
+    :param domain: only this tenant
+    """
+    found = differences(engine_for, with_usage=with_usage, grace=grace, domain=domain)
+    for each in found:
+        yield _repaired(each) if repair and each.repair else Found(difference=each)
+
+
+def differences(
+    engine_for: EngineFor,
+    *,
+    with_usage: bool = False,
+    grace: timedelta = GRACE,
+    domain: str | None = None,
+) -> Iterator[Difference]:
+    """Go through every tenant and yield what differs. Changes nothing."""
+    now = clock.now()
+    for tenant_id, name in read(reconciling.tenants):
+        if domain is not None and name != domain:
+            continue
+        for account in read(lambda number=tenant_id: reconciling.accounts(number)):  # type: ignore[misc]
+            yield from _account(tenant_id, name, account, engine_for, with_usage, grace)
+        yield from waiting.local(tenant_id, name, engine_for, now, grace)
+
+
+def _account(
+    tenant_id: int,
+    domain: str,
+    account: str,
+    engine_for: EngineFor,
+    with_usage: bool,
+    grace: timedelta,
+) -> Iterator[Difference]:
+    side = Side(
+        tenant_id=tenant_id,
+        tenant=domain,
+        account=account,
+        engine=read(lambda: engine_for(db.session.get_one(Tenant, tenant_id))),
+        engine_for=engine_for,
+        now=clock.now(),
+        grace=grace,
+    )
+    for name, walk in {**WALKS, **(USAGE if with_usage else {})}.items():
+        try:
+            yield from walk(side)
+        except PortalError as error:
+            db.session.rollback()
+            log.warning("not_compared", account=account, walk=name, error=error.message)
+            yield side.difference(
+                "not_compared",
+                name,
+                here=NOTHING,
+                there=error.message,
+                proposal="Run it again when the engine answers for this account.",
+            )
+
+
+def _repaired(difference: Difference) -> Found:
+    assert difference.repair is not None  # noqa: S101 - the caller looked
+    try:
+        difference.repair()
+    except PortalError as error:
+        db.session.rollback()
+        return Found(difference=difference, problem=error.message)
+    return Found(difference=difference, repaired=True)

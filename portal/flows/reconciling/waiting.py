@@ -1,0 +1,140 @@
+"""What should have happened by now: events that did not come, payments, endings, usage."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
+
+from portal import clock
+from portal.billing.engine import BillingEvent
+from portal.errors import PortalError
+from portal.extensions import db
+from portal.flows import payments
+from portal.flows.reconciling.difference import NOTHING, Difference, EngineFor, Side, paged, read
+from portal.models import Tenant
+from portal.services import inbox, reconciling
+from portal.services.reconciling import Waiting
+from portal.web.unit_of_work import in_unit_of_work
+
+LONGEST_PAYMENT = timedelta(hours=25)
+LONGEST_ENDING = timedelta(hours=1)
+LONGEST_SENDING = timedelta(hours=1)
+
+
+def undelivered(side: Side) -> Iterator[Difference]:
+    """Find the events that the engine could not deliver and that are not in the inbox."""
+    for page in paged(side.engine.undelivered_events(side.account)):
+        read_as = [_translated(side, body) for body in page]
+        events = [(event, body) for event, body in zip(read_as, page, strict=True) if event]
+        known = read(
+            lambda found=events: reconciling.events_known(  # type: ignore[misc]
+                side.tenant_id, [event.event_id for event, _ in found]
+            )
+        )
+        for event, body in events:
+            sent = clock.from_epoch(event.created)
+            if event.event_id in known or not side.is_settled(sent):
+                continue
+            yield side.difference(
+                "event_undelivered",
+                event.event_id,
+                here=NOTHING,
+                there=event.type,
+                since=sent,
+                proposal="Take it in as if it had been delivered.",
+                repair=partial(_take_in, side, event, body),
+            )
+
+
+def _translated(side: Side, body: object) -> BillingEvent | None:
+    try:
+        return side.engine.translate_event(body)  # type: ignore[arg-type]
+    except PortalError:
+        return None
+
+
+def _take_in(side: Side, event: BillingEvent, body: object) -> None:
+    import json
+
+    raw = json.dumps(body).encode()
+    in_unit_of_work(lambda: inbox.receive(db.session.get_one(Tenant, side.tenant_id), event, raw))
+
+
+# --- of a tenant, whatever the account ------------------------------------------------------
+
+Pages = Callable[[int], list[Waiting]]
+
+
+def local(
+    tenant_id: int, domain: str, engine_for: EngineFor, now: datetime, grace: timedelta
+) -> Iterator[Difference]:
+    """Find what waits in our own tables for longer than anything takes."""
+    unpaid = partial(reconciling.unpaid, tenant_id, now - LONGEST_PAYMENT)
+    for row in _each(unpaid):
+        yield _late(
+            domain,
+            "unpaid_too_long",
+            row,
+            there="a payment page is open for 24 hours",
+            proposal="Close it: the subscription lapses, and can be tried again.",
+            repair=lambda: payments.sweep(engine_for),
+        )
+    for row in _each(partial(reconciling.endings, tenant_id, now - max(grace, LONGEST_ENDING))):
+        yield _late(
+            domain,
+            "ending_unfinished",
+            row,
+            there="to be ended",
+            proposal="Go on with the ending that was asked for.",
+            repair=partial(_finish, engine_for, row.subject),
+        )
+    for row in _each(partial(reconciling.events, tenant_id, now - grace)):
+        yield _late(
+            domain,
+            "event_without_effect",
+            row,
+            there="delivered",
+            proposal="Look at it under Admin > Events.",
+        )
+    for row in _each(partial(reconciling.batches, tenant_id, now - LONGEST_SENDING)):
+        yield _late(
+            domain,
+            "usage_unacknowledged",
+            row,
+            there="not acknowledged",
+            proposal="Look under Admin > Publish usage: what waits there says what to press.",
+        )
+
+
+def _finish(engine_for: EngineFor, uuid: str) -> None:
+    payments.end(
+        engine_for, uuid, actor="command", because="Finished the ending that was asked for."
+    )
+
+
+def _each(page_after: Pages) -> Iterator[Waiting]:
+    after = 0
+    while rows := read(lambda at=after: page_after(at)):  # type: ignore[misc]
+        after = rows[-1].number
+        yield from rows
+
+
+def _late(
+    domain: str,
+    kind: str,
+    row: Waiting,
+    *,
+    there: str,
+    proposal: str,
+    repair: Callable[[], object] | None = None,
+) -> Difference:
+    return Difference(
+        kind=kind,
+        tenant=domain,
+        account=None,
+        subject=row.subject,
+        here=row.state,
+        there=there,
+        since=row.since,
+        proposal=proposal,
+        repair=repair,
+    )

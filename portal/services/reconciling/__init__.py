@@ -1,0 +1,65 @@
+"""What the portal holds, in the words that it is compared in with the billing engine.
+
+Everything comes as plain values, a page at a time: the engine is asked between two pages, and no
+transaction stays open meanwhile.
+"""
+
+from portal.services.reconciling.buying import (
+    Page,
+    Sold,
+    living_records,
+    named,
+    pages_known,
+    pages_open,
+    payment_of,
+    sold_as,
+)
+from portal.services.reconciling.selling import (
+    Priced,
+    accounts,
+    apis_selling,
+    meters_known,
+    prices_after,
+    prices_known,
+    tenants,
+    terms,
+)
+from portal.services.reconciling.waiting import (
+    Metered,
+    Waiting,
+    acknowledged,
+    batches,
+    endings,
+    events,
+    events_known,
+    metered,
+    unpaid,
+)
+
+__all__ = [
+    "Metered",
+    "Page",
+    "Priced",
+    "Sold",
+    "Waiting",
+    "accounts",
+    "acknowledged",
+    "apis_selling",
+    "batches",
+    "endings",
+    "events",
+    "events_known",
+    "living_records",
+    "metered",
+    "meters_known",
+    "named",
+    "pages_known",
+    "pages_open",
+    "payment_of",
+    "prices_after",
+    "prices_known",
+    "sold_as",
+    "tenants",
+    "terms",
+    "unpaid",
+]
