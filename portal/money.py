@@ -4,7 +4,7 @@ The exponents are Stripe's, which differ from ISO 4217's in places (Stripe: docs
 """
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
 
 ZERO_DECIMAL = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()  # noqa: SIM905
@@ -116,16 +116,6 @@ def step(currency: str) -> int:
     if currency.lower() in WHOLE_IN_TWO_DECIMALS:
         return 100
     return 10 if exponent(currency) == 3 else 1
-
-
-def round_line(quantity: int, unit_minor: Decimal, currency: str) -> int:
-    """Return the amount of one invoice line in minor units, half a step rounded up.
-
-    :raise ValueError: if Stripe does not support the currency
-    """
-    unit = step(currency)
-    exact = _EXACT.divide(_EXACT.multiply(Decimal(quantity), unit_minor), Decimal(unit))
-    return int(exact.to_integral_value(rounding=ROUND_HALF_UP)) * unit
 
 
 @dataclass(frozen=True, order=False)

@@ -4,8 +4,18 @@ import unicodedata
 from typing import Any
 
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, RadioField, SelectChoice, SelectField, StringField, TextAreaField
-from wtforms.validators import InputRequired, Length, ValidationError
+from wtforms import (
+    HiddenField,
+    IntegerField,
+    RadioField,
+    SelectChoice,
+    SelectField,
+    StringField,
+    TextAreaField,
+)
+from wtforms.validators import InputRequired, Length, NumberRange, ValidationError
+
+from portal.services.costs import MOST_CALLS
 
 
 def _trimmed(text: str | None) -> str:
@@ -56,6 +66,23 @@ class ChooseForm(FlaskForm):
 
     application = SelectField("Application", validators=[InputRequired("Choose an application.")])
     policy = RadioField("Plan", validators=[InputRequired("Choose a plan.")])
+
+
+class CalculatorForm(FlaskForm):
+    """How many calls to reckon with. Sent by GET: asking changes nothing."""
+
+    class Meta:
+        """No token: nothing is changed."""
+
+        csrf = False
+
+    calls = IntegerField(
+        "Calls in one billing cycle",
+        validators=[
+            InputRequired("Enter a whole number of calls."),
+            NumberRange(0, MOST_CALLS, f"Enter a number from 0 to {MOST_CALLS:,}."),
+        ],
+    )
 
 
 class RegenerateForm(FlaskForm):

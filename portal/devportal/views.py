@@ -1,6 +1,7 @@
 """The catalogue, an API's page, and subscribing to it."""
 
 import json
+from collections.abc import Sequence
 from uuid import UUID
 
 from flask import Response as FlaskResponse
@@ -9,18 +10,20 @@ from werkzeug.wrappers import Response
 from wtforms import SelectChoice
 
 from portal.devportal import bp
-from portal.devportal.forms import ChooseForm
+from portal.devportal.forms import CalculatorForm, ChooseForm
 from portal.errors import Conflict, Invalid, NotFound
 from portal.models import Api, Application
 from portal.services import (
     applications,
     catalogue,
     checkouts,
+    costs,
     operations,
     situations,
     subscribing,
 )
 from portal.services.catalogue import Plan
+from portal.services.costs import Quote
 from portal.web.access import me, subscriber_only
 from portal.web.engines import absolute
 from portal.web.payment_urls import return_urls
@@ -51,15 +54,27 @@ def api(uuid: UUID) -> str:
     known = operations.of(found.definition)
     example = operations.example(known)
     address = absolute(found.gateway_path)
+    plans = catalogue.plans_of(found, me())
+    calculator, quotes = _reckoned(plans)
     return render_template(
         "devportal/api.html",
         api=found,
-        plans=catalogue.plans_of(found, me()),
+        plans=plans,
+        calculator=calculator,
+        quotes=quotes,
         mine=situations.of_all(catalogue.subscriptions_to(found, me())),
         operations=known,
         address=address,
         call=curl(address + (example.example if example else "/")),
     )
+
+
+def _reckoned(plans: Sequence[Plan]) -> tuple[CalculatorForm, list[Quote]]:
+    """Return the calculator, and what each plan costs for the calls that it was asked about."""
+    if "calls" not in request.args:
+        return CalculatorForm(formdata=None), []
+    form = CalculatorForm(request.args)
+    return form, costs.quotes(plans, form.calls.data or 0) if form.validate() else []
 
 
 def curl(address: str) -> str:

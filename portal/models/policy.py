@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, ForeignKey, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from portal import clock
+from portal import clock, rating
 from portal.billing.engine import UsageType
 from portal.extensions import Model
 from portal.models.types import DecimalText, UtcDateTime, new_uuid, text_id
@@ -156,6 +156,16 @@ class PolicyVersion(Model):
         if self.fixed_rate is not None and self.currency:
             return Decimal(to_minor(self.fixed_rate, self.currency))
         raise ValueError("A free plan has no price.")
+
+    @property
+    def price(self) -> rating.Price | None:
+        """The price as the rating reckons with it; ``None`` for a free plan."""
+        if not self.is_commercial or not self.currency:
+            return None
+        currency = self.currency.lower()
+        if self.is_dynamic:
+            return rating.per_call(self.unit_minor, currency)
+        return rating.fixed(int(self.unit_minor), currency)
 
     @property
     def price_words(self) -> str:

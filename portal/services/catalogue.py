@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from sqlalchemy import select
 
+from portal import rating
 from portal.extensions import db
 from portal.models import (
     Api,
@@ -18,7 +19,7 @@ from portal.models import (
     Subscription,
     User,
 )
-from portal.money import Money, round_line
+from portal.money import Money
 from portal.services import apis, markdown
 from portal.services.paging import Page, Slice, page_of
 
@@ -74,10 +75,9 @@ class Plan:
         if self.policy.rate_limit_count:
             facts.append(("Rate limit", rate_words(self.policy)))
         version = self.version
-        if version.is_dynamic and version.currency:
-            cost = round_line(_EXAMPLE_CALLS, version.unit_minor, version.currency)
-            example = str(Money(cost, version.currency.lower()))
-            facts.append((f"{_EXAMPLE_CALLS:,} cost", example))
+        if version.is_dynamic and version.price:
+            example = rating.rate(version.price, _EXAMPLE_CALLS).amount
+            facts.append((f"{_EXAMPLE_CALLS:,} cost", str(example)))
         stops = self.policy.stop_on_quota_reach
         facts.append(("At the limit", "Calls are refused" if stops else "Calls go on"))
         return facts

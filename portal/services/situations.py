@@ -15,8 +15,7 @@ from portal.models import (
     Subscription,
     TimelineEntry,
 )
-from portal.money import Money, round_line
-from portal.services import usage
+from portal.services import costs, usage
 from portal.services.decisions import Refusal, Standing, decide
 
 NEWEST = 50
@@ -120,10 +119,9 @@ def consumption(subscription: Subscription) -> list[tuple[str, str]]:
     version = subscription.policy_version
     since = f"since {at(summary.start)}" if summary.start else "since the beginning"
     rows = [("Calls counted", f"{summary.counted:,} {since}")]
-    if version.is_dynamic and version.currency:
-        minor = round_line(summary.counted, version.unit_minor, version.currency)
-        cost = Money(minor, version.currency.lower())
-        rows.append(("Cost of them", f"{cost}, before tax"))
+    cost = costs.rated(version, summary.counted)
+    if cost and version.is_dynamic:
+        rows.append(("Cost of them", f"{cost.amount}, before tax"))
     if summary.waiting and version.is_dynamic:
         rows.append(("Not sent yet", f"{summary.waiting:,}: the next Publish Usage takes them"))
     rows += [("Not counted", f"{item.calls:,} {item.reason}") for item in summary.not_counted]

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from portal import clock
+from portal import clock, rating
 from portal.billing.engine import (
     CheckoutState,
     EngineStatus,
@@ -28,7 +28,6 @@ from portal.billing.engine import (
     WebhookState,
 )
 from portal.errors import BillingEngineError, EngineObjectMissing
-from portal.money import round_line
 from tests.support import memory_events
 from tests.support.memory_events import SignedEvent
 from tests.support.memory_rows import Account, Contract, Page, period_end, second
@@ -262,7 +261,7 @@ class MemoryProvider:
         assert end
         is_metered = price.usage_type is UsageType.METERED
         quantity = self.counted(contract, start, end) if is_metered else 1
-        amount = round_line(quantity, price.unit_minor, price.currency)
+        amount = rating.rate(rating.per_call(price.unit_minor, price.currency), quantity).minor
         line = InvoiceLine(
             description=f"{quantity} × {price.nickname}",
             quantity=quantity,

@@ -52,19 +52,6 @@ def test_a_price_below_a_cent_keeps_its_decimals():
     assert money.plain(money.unit_in_minor(Decimal("0.001"), "usd")) == "0.1"
 
 
-def test_a_line_is_rounded_half_up_once():
-    assert money.round_line(25, Decimal("0.25"), "usd") == 6
-    assert money.round_line(2, Decimal("0.25"), "USD") == 1
-
-
-@pytest.mark.parametrize(
-    ("currency", "quantity", "amount"),
-    [("kwd", 4, 0), ("kwd", 5, 10), ("KWD", 24, 20), ("isk", 149, 100), ("isk", 150, 200)],
-)
-def test_a_line_ends_where_the_currency_ends_at_stripe(currency, quantity, amount):
-    assert money.round_line(quantity, Decimal(1), currency) == amount
-
-
 def test_an_amount_is_written_with_its_currencys_decimals():
     assert str(money.Money(999, "usd")) == "9.99 USD"
     assert str(money.Money(500, "jpy")) == "500 JPY"
@@ -82,17 +69,3 @@ def test_nothing_is_rounded_silently_however_long_it_is(text):
         money.to_minor(money.parse(text), "usd")
     with pytest.raises(ValueError, match="decimals"):
         money.unit_in_minor(money.parse("0." + "0" * 29 + "1"), "usd")
-
-
-@given(
-    st.integers(min_value=0, max_value=10**9),
-    st.decimals(min_value="0.000000000001", max_value=10**6, places=12),
-    st.sampled_from(["usd", "jpy", "kwd", "ugx"]),
-)
-def test_a_line_never_differs_by_more_than_half_a_step(quantity, unit, currency):
-    from fractions import Fraction
-
-    exact = Fraction(quantity) * Fraction(unit)
-    line, step = money.round_line(quantity, unit, currency), money.step(currency)
-    assert line % step == 0
-    assert abs(line - exact) <= Fraction(step, 2)

@@ -178,6 +178,26 @@ def test_plans_show_price_quota_and_what_a_thousand_calls_cost(market):
         assert words in text
 
 
+def test_the_calculator_reckons_each_plan_for_a_number_of_calls(market):
+    f = market.factories
+    api = market.api("Rates", f.fixed_policy("9.99", name="Bronze"), f.dynamic_policy("0.0025"))
+    browser = market.browser.get(f"/devportal/apis/{api.api_uuid}")
+    text = browser.submit("Calculate", {"calls": "25"}).text
+    assert "What 25 calls cost" in text
+    assert "1 × 9.99 USD" in text
+    assert "25 × 0.0025 USD" in text
+    assert "0.0625 USD before rounding" in text
+    assert "0.06 USD a month, before tax" in text
+
+
+@pytest.mark.parametrize("calls", ["", "-1", "many", "1.5", "9" * 30])
+def test_the_calculator_says_what_it_takes(market, calls):
+    api = market.api("Rates", market.factories.dynamic_policy("0.0025"))
+    browser = market.browser.get(f"/devportal/apis/{api.api_uuid}?calls={calls}")
+    assert browser.soup.select_one(".form-error") is not None
+    assert "before tax" not in browser.text
+
+
 def test_a_plan_that_is_not_monetized_can_be_seen_but_not_bought(market):
     f = market.factories
     api = f.api("Currency", f.fixed_policy("9.99", name="Bronze"), account="acct_seller1")
