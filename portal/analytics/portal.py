@@ -8,7 +8,7 @@ from sqlalchemy import exists, select
 
 from portal.analytics.source import AnalyticsSource
 from portal.extensions import db
-from portal.models import EnginePrice, EngineSubscription, UsageEvent
+from portal.models import EnginePrice, EngineSubscription, UsageTally
 
 
 class PortalSource(AnalyticsSource):
@@ -21,20 +21,17 @@ class PortalSource(AnalyticsSource):
 
     def gather(self, tenant_id: int, until: datetime) -> Sequence[int]:
         """Return the metered subscriptions that have unclaimed calls, also ended ones."""
-        unclaimed = exists().where(
-            UsageEvent.subscription_id == EngineSubscription.am_subscription_id,
-            UsageEvent.batch_id.is_(None),
-            UsageEvent.counted.is_(True),
-            UsageEvent.at <= until,
-        )
         return db.session.scalars(
-            select(EngineSubscription.am_subscription_id)
-            .join(EnginePrice, EnginePrice.mapping_id == EngineSubscription.mapping_id)
+            select(UsageTally.subscription_id)
             .where(
-                EngineSubscription.tenant_id == tenant_id,
-                EnginePrice.meter_event_name.is_not(None),
-                unclaimed,
+                UsageTally.tenant_id == tenant_id,
+                UsageTally.open_since.is_not(None),
+                exists().where(
+                    EngineSubscription.am_subscription_id == UsageTally.subscription_id,
+                    EnginePrice.mapping_id == EngineSubscription.mapping_id,
+                    EnginePrice.meter_event_name.is_not(None),
+                ),
             )
             .distinct()
-            .order_by(EngineSubscription.am_subscription_id)
+            .order_by(UsageTally.subscription_id)
         ).all()

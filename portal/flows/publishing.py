@@ -21,7 +21,7 @@ from portal.errors import (
 )
 from portal.extensions import db
 from portal.models import PublishRun, Tenant
-from portal.services import batches, parked, publishing
+from portal.services import batches, freezing, parked, publishing
 from portal.services.batches import Sending, Unknown
 from portal.services.publishing import Held
 from portal.web import queue
@@ -112,10 +112,7 @@ def _silent(_done: int, _total: int) -> None:
 def _work(engine_for: EngineFor, held: Held, progress: Progress) -> str | None:
     engine = engine_for(db.session.get_one(Tenant, held.tenant_id))
     db.session.rollback()
-    found = in_unit_of_work(lambda: PortalSource().gather(held.tenant_id, held.until))
-    for subscription_id in found:
-        _renew(held)
-        _freeze(subscription_id, held)
+    _freeze(held)
     in_unit_of_work(lambda: parked.reopen_denied(tenant_id=held.tenant_id))
     todo = batches.unsettled(held.tenant_id)
     db.session.rollback()
@@ -135,10 +132,26 @@ def _renew(held: Held) -> None:
         raise _LostLease
 
 
-def _freeze(subscription_id: int, held: Held) -> None:
-    """Freeze one subscription's calls; what is wrong with one holds up no other."""
+def _freeze(held: Held) -> None:
+    """Freeze what is open, many at once; what is wrong with one holds up no other."""
+    found = in_unit_of_work(lambda: PortalSource().gather(held.tenant_id, held.until))
+    if not found:
+        return
     try:
-        in_unit_of_work(lambda: batches.freeze(subscription_id, held.until, held.run_id))
+        while in_unit_of_work(lambda: freezing.freeze(held.tenant_id, held.run_id)):
+            _renew(held)
+    except _LostLease:
+        raise
+    except Exception:
+        log.exception("freeze_failed", tenant=held.tenant_id)
+        for subscription_id in found:
+            _renew(held)
+            _freeze_one(subscription_id, held)
+
+
+def _freeze_one(subscription_id: int, held: Held) -> None:
+    try:
+        in_unit_of_work(lambda: freezing.freeze_one(subscription_id, held.run_id))
     except Exception:
         log.exception("freeze_failed", subscription=subscription_id)
         in_unit_of_work(lambda: publishing.add_to_run(held.run_id, failures=1))
@@ -151,8 +164,7 @@ def flush(engine: BillingEngine, subscription_id: int) -> None:
 
     :raise portal.errors.EngineUnavailable: if it is not certain that all of it has arrived
     """
-    now = clock.now()
-    in_unit_of_work(lambda: batches.freeze(subscription_id, now))
+    in_unit_of_work(lambda: freezing.freeze_one(subscription_id))
     in_unit_of_work(lambda: parked.reopen_denied(subscription_id=subscription_id))
     met = _Pass()
     todo = batches.unsettled_of(subscription_id)

@@ -22,11 +22,16 @@ from portal.models.subscription import (
 from portal.models.tenant import SUPER_TENANT, Tenant
 from portal.models.usage import (
     BatchState,
+    GatewayRevision,
     PublishRun,
     QuotaUse,
     UsageBatch,
+    UsageBucket,
     UsageEvent,
     UsagePublisher,
+    UsageSegment,
+    UsageSpool,
+    UsageTally,
 )
 from portal.models.user import ADMIN, PUBLISHER, SUBSCRIBER, User, UserRole
 
@@ -51,6 +56,7 @@ __all__ = [
     "EngineSubscription",
     "ExternalIdentity",
     "Facts",
+    "GatewayRevision",
     "IdempotentRequest",
     "IdentityProvider",
     "InboxEvent",
@@ -76,8 +82,12 @@ __all__ = [
     "Tenant",
     "TimelineEntry",
     "UsageBatch",
+    "UsageBucket",
     "UsageEvent",
     "UsagePublisher",
+    "UsageSegment",
+    "UsageSpool",
+    "UsageTally",
     "User",
     "UserRole",
     "Workflow",

@@ -18,7 +18,7 @@ from portal.extensions import Model
 from portal.models.api import Api
 from portal.models.application import Application
 from portal.models.policy import PolicyVersion
-from portal.models.types import UtcDateTime, new_uuid, text_id
+from portal.models.types import UtcDateTime, database_epoch, new_uuid, text_id
 
 
 class Status(StrEnum):
@@ -143,6 +143,10 @@ class Subscription(Model):
     pay_url: Mapped[str | None] = mapped_column(Text)
     """Hosted page of the invoice that is open, while one is."""
     revision: Mapped[int] = mapped_column(Integer, default=1)
+    changed_at: Mapped[int] = mapped_column(
+        BigInteger, default=database_epoch(), onupdate=database_epoch(), index=True
+    )
+    """When the row was last written, by the database's clock: gateways look for it."""
 
     api: Mapped[Api] = relationship(lazy="joined", innerjoin=True)
     application: Mapped[Application] = relationship(lazy="joined", innerjoin=True)

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, String, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, LargeBinary, String, Text
 from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator
 
 from portal.money import plain
@@ -26,9 +28,37 @@ def long_text() -> Text:
     return Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 
+def long_bytes() -> LargeBinary:
+    """Return a type for binary documents: MySQL's BLOB ends at 64 KiB."""
+    return LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+
+
 def new_uuid() -> str:
     """Return a random UUID as text, the form in which ids appear in addresses."""
     return str(uuid.uuid4())
+
+
+class database_epoch(GenericFunction[int]):  # noqa: N801 - named as SQL functions are
+    """Whole seconds since 1970 by the database's clock, which all machines share."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(database_epoch)
+def _epoch(_element: object, _compiler: object, **_more: object) -> str:
+    return "CAST(strftime('%s', 'now') AS INTEGER)"
+
+
+@compiles(database_epoch, "postgresql")
+def _epoch_of_postgresql(_element: object, _compiler: object, **_more: object) -> str:
+    return "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
+
+
+@compiles(database_epoch, "mysql")
+@compiles(database_epoch, "mariadb")
+def _epoch_of_mysql(_element: object, _compiler: object, **_more: object) -> str:
+    return "UNIX_TIMESTAMP()"
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -1,14 +1,14 @@
 """Frozen batches of usage: made of calls once, sent unchanged, and kept with their receipt.
 
-A batch's identifier is made of the subscription's id and the batch's number, so that it does not
-depend on when or by which run it is sent. Its calls lie in one billing period.
+A batch's identifier is made of the subscription, the billing period and how many of its calls lie
+before it, so that it does not depend on when or by which run it is sent.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, func, select
 
 from portal import clock
 from portal.billing.engine import UsageReport
@@ -16,12 +16,9 @@ from portal.extensions import db
 from portal.models import (
     BatchState,
     EnginePrice,
-    EngineSubscription,
-    Subscription,
     UsageBatch,
-    UsageEvent,
 )
-from portal.services import periods
+from portal.services import freezing
 from portal.services.publishing import add_to_run
 
 #: How long the same batch may be sent again. Stripe forgets identifiers after 24 hours.
@@ -58,122 +55,6 @@ class Unknown:
     end: datetime
     without: int
     with_all: int
-
-
-def freeze(subscription_id: int, until: datetime, run_id: int | None = None) -> int:
-    """Claim a subscription's uncounted calls up to ``until`` into batches; return how many.
-
-    One batch for each billing period that has such calls. Freezing again claims only what has
-    come since. A subscription that is not metered has no batches.
-    """
-    # Two publishers must not give the same number to two batches.
-    db.session.execute(
-        select(Subscription.subscription_id)
-        .where(Subscription.subscription_id == subscription_id)
-        .with_for_update()
-    )
-    sold = _metered(subscription_id)
-    if sold is None:
-        return 0
-    subscription = db.session.get_one(Subscription, subscription_id)
-    frozen = 0
-    while (first := _first_unclaimed(subscription_id, until)) is not None:
-        period = periods.containing(first, subscription)
-        _claim(subscription, sold, first, until, period, run_id)
-        frozen += 1
-    return frozen
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Sold:
-    account: str
-    customer_id: str
-    event_name: str
-
-
-def _metered(subscription_id: int) -> _Sold | None:
-    row = db.session.execute(
-        select(EngineSubscription, EnginePrice.meter_event_name)
-        .join(EnginePrice, EnginePrice.mapping_id == EngineSubscription.mapping_id)
-        .where(
-            EngineSubscription.am_subscription_id == subscription_id,
-            EnginePrice.meter_event_name.is_not(None),
-        )
-        .order_by(EngineSubscription.id.desc())
-        .limit(1)
-    ).first()
-    if row is None:
-        return None
-    record, event_name = row
-    customer_id = record.customer.shared_customer_id
-    if customer_id is None or event_name is None:
-        return None
-    return _Sold(account=record.connected_account, customer_id=customer_id, event_name=event_name)
-
-
-def _first_unclaimed(subscription_id: int, until: datetime) -> datetime | None:
-    return db.session.scalar(
-        select(func.min(UsageEvent.at)).where(
-            UsageEvent.subscription_id == subscription_id,
-            UsageEvent.batch_id.is_(None),
-            UsageEvent.counted.is_(True),
-            UsageEvent.at <= until,
-        )
-    )
-
-
-def _claim(
-    subscription: Subscription,
-    sold: _Sold,
-    first: datetime,
-    until: datetime,
-    period: periods.Period | None,
-    run_id: int | None,
-) -> None:
-    number = _next_number(subscription.subscription_id)
-    batch = UsageBatch(
-        tenant_id=subscription.tenant_id,
-        subscription_id=subscription.subscription_id,
-        number=number,
-        identifier=f"{subscription.uuid}:{number}",
-        connected_account=sold.account,
-        engine_customer_id=sold.customer_id,
-        meter_event_name=sold.event_name,
-        quantity=0,
-        first_at=first,
-        last_at=first,
-        run_id=run_id,
-    )
-    db.session.add(batch)
-    db.session.flush()
-    batch.quantity = _claim_calls(batch, until, period)
-    last = db.session.scalar(
-        select(func.max(UsageEvent.at)).where(UsageEvent.batch_id == batch.batch_id)
-    )
-    batch.last_at = last or first
-    db.session.flush()
-
-
-def _next_number(subscription_id: int) -> int:
-    highest = db.session.scalar(
-        select(func.max(UsageBatch.number)).where(UsageBatch.subscription_id == subscription_id)
-    )
-    return 1 + (highest or 0)
-
-
-def _claim_calls(batch: UsageBatch, until: datetime, period: periods.Period | None) -> int:
-    claim = update(UsageEvent).where(
-        UsageEvent.subscription_id == batch.subscription_id,
-        UsageEvent.batch_id.is_(None),
-        UsageEvent.counted.is_(True),
-        UsageEvent.at <= until,
-    )
-    if period is not None:
-        claim = claim.where(UsageEvent.at < period.end)
-    claimed = db.session.execute(
-        claim.values(batch_id=batch.batch_id).execution_options(synchronize_session=False)
-    )
-    return int(claimed.rowcount)  # type: ignore[attr-defined]
 
 
 # --- on the way to the engine ---------------------------------------------------------------
@@ -224,6 +105,11 @@ def begin(
     if batch.state == BatchState.UNKNOWN:
         return _question(batch)
     is_first = batch.first_sent_at is None
+    if is_first and freezing.is_closed(batch.closes_at, now):
+        _restamp(batch, now)
+        if batch.state == BatchState.REFUSED:
+            add_to_run(run_id, failures=1)
+            return None
     batch.state = BatchState.SENDING
     batch.first_sent_at = batch.first_sent_at or now
     batch.attempts += 1
@@ -236,13 +122,23 @@ def begin(
     )
 
 
+def _restamp(batch: UsageBatch, now: datetime) -> None:
+    """Send a batch, of which nothing can have arrived, for the period that runs now."""
+    sold = freezing.sold_as({batch.subscription_id}).get(batch.subscription_id)
+    if sold is None:
+        return
+    for name, value in freezing.lateness(sold, now).items():
+        setattr(batch, name, value)
+    batch.identifier = f"{sold.uuid}:{batch.period_start}:{batch.first}:{batch.closes_at}"
+
+
 def _report(batch: UsageBatch) -> UsageReport:
     return UsageReport(
         event_name=batch.meter_event_name,
         customer_id=batch.engine_customer_id,
         quantity=batch.quantity,
         identifier=batch.identifier,
-        timestamp=batch.last_at,
+        timestamp=batch.stamp,
     )
 
 
@@ -267,13 +163,13 @@ def _question(batch: UsageBatch) -> Unknown | None:
     )
     if meter_id is None:
         return None
-    start = batch.last_at.replace(second=0, microsecond=0)
+    start = batch.stamp.replace(second=0, microsecond=0)
     same_minute = (
         UsageBatch.connected_account == batch.connected_account,
         UsageBatch.engine_customer_id == batch.engine_customer_id,
         UsageBatch.meter_event_name == batch.meter_event_name,
-        UsageBatch.last_at >= start,
-        UsageBatch.last_at < start + MINUTE,
+        UsageBatch.stamp >= start,
+        UsageBatch.stamp < start + MINUTE,
     )
     arrived = UsageBatch.state == BatchState.ACKNOWLEDGED
     settled = _sum(*same_minute, arrived)

@@ -6,19 +6,29 @@ a status below 400. Everything else is kept too, and shown as not counted with i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, Table, and_, case, delete, func, literal, select
 
 from portal import clock
 from portal.extensions import db
-from portal.models import KeyType, Subscription, UsageEvent
-from portal.services import periods
+from portal.models import KeyType, Subscription, UsageBatch, UsageBucket, UsageEvent, UsageSegment
+from portal.models import UsageTally as Tally
+from portal.services import ledger, periods
+from portal.services.inserting import insert_missing, parts
+from portal.services.ledger import LONGEST_RESOURCE, Alike, is_counted, millis
+
+__all__ = ["is_counted"]
 
 _TABLE: Table = UsageEvent.__table__  # type: ignore[assignment]
-FIRST_FAILURE = 400
-LONGEST_RESOURCE = 255
+_BUCKET: Table = UsageBucket.__table__  # type: ignore[assignment]
+_TALLY: Table = Tally.__table__  # type: ignore[assignment]
+#: How long single records of calls are kept; after that only their buckets.
+KEEP_RECORDS = timedelta(days=90)
+DAY = 86_400
+OWN = "gateway"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +43,7 @@ class Call:
     resource: str
     status: int
     at: datetime
+    bytes: int = 0
 
 
 class Reason(StrEnum):
@@ -73,26 +84,84 @@ class UsageSummary:
         return self.counted + sum(item.calls for item in self.not_counted)
 
 
-def is_counted(key_type: KeyType, status: int) -> bool:
-    """Whether a call is billable: the one written rule."""
-    return key_type is KeyType.PRODUCTION and status < FIRST_FAILURE
-
-
 def record(connection: Connection, call: Call) -> None:
-    """Store a call. The same call twice is refused by its unique event id."""
-    connection.execute(
-        insert(_TABLE).values(
-            event_id=call.event_id,
-            tenant_id=call.tenant_id,
-            subscription_id=call.subscription_id,
-            key_type=call.key_type,
-            method=call.method,
-            resource=call.resource[:LONGEST_RESOURCE],
-            status=call.status,
-            at=call.at,
-            counted=is_counted(call.key_type, call.status),
+    """Store one call of this portal's own; the same ``event_id`` again changes nothing."""
+    record_many(connection, OWN, [call])
+
+
+def record_many(connection: Connection, source: str, calls: Sequence[Call]) -> list[bool]:
+    """Take in calls that somebody reports; say of each whether it is new.
+
+    Idempotent by source and event id, also among the calls themselves and for two who report the
+    same at once. A call counts in its own hour and billing period, however late it comes.
+
+    :param source: who reports, at most 128 characters; event ids likewise
+    :raise ValueError: if a time has no zone
+    """
+    now = clock.now()
+    rows = {
+        call.event_id: {
+            "source": source,
+            "event_id": call.event_id,
+            "tenant_id": call.tenant_id,
+            "subscription_id": call.subscription_id,
+            "key_type": call.key_type,
+            "method": call.method,
+            "resource": call.resource[:LONGEST_RESOURCE],
+            "status": call.status,
+            "at": call.at,
+            "counted": is_counted(call.key_type, call.status),
+            "received_at": now,
+        }
+        for call in reversed(calls)
+    }
+    taken = _taken(connection, source, list(rows))
+    fresh = [row for event_id, row in rows.items() if event_id not in taken]
+    if fresh:
+        taken |= insert_missing(connection, _TABLE, fresh, key="event_id")
+    news: list[bool] = []
+    for call in calls:
+        news.append(call.event_id not in taken)
+        taken.add(call.event_id)
+    new = [_alike(call) for call, is_new in zip(calls, news, strict=True) if is_new]
+    if new:
+        ledger.count(connection, ledger.grouped(new), ledger.splitter(new))
+    return news
+
+
+def _taken(connection: Connection, source: str, ids: Sequence[str]) -> set[str]:
+    columns = _TABLE.c
+    return {
+        event_id
+        for part in parts(ids)
+        for event_id in connection.scalars(
+            select(columns.event_id).where(columns.source == source, columns.event_id.in_(part))
         )
+    }
+
+
+def _alike(call: Call) -> tuple[Alike, int, int]:
+    at = millis(call.at)
+    resource = call.resource[:LONGEST_RESOURCE]
+    alike = Alike(
+        call.subscription_id,
+        at // ledger.HOUR_MS,
+        call.method,
+        resource,
+        call.status,
+        call.key_type,
     )
+    return alike, at, call.bytes
+
+
+def forget_records(now: datetime) -> None:
+    """Delete single records that are older than ``KEEP_RECORDS``; what was counted stays.
+
+    Events may be forgotten because the time stamps of older ones are refused at the intake.
+    """
+    before = now - KEEP_RECORDS
+    db.session.execute(delete(UsageEvent).where(UsageEvent.received_at < before))
+    db.session.execute(delete(UsageSegment).where(UsageSegment.created_at < before))
 
 
 def current_period(subscription: Subscription) -> UsageSummary:
@@ -110,32 +179,147 @@ def summary(
     *,
     until: datetime | None = None,
 ) -> UsageSummary:
-    """Return the calls from ``start`` up to ``end``, which is excluded; one query."""
-    columns = _TABLE.c
-    failed = columns.status >= FIRST_FAILURE
-    query = select(
-        columns.counted,
-        columns.key_type,
-        failed.label("failed"),
-        func.count().label("calls"),
-        func.count(columns.batch_id).label("published"),
-    ).where(columns.subscription_id == subscription_id)
-    if start is not None:
-        query = query.where(columns.at >= start)
-    if end is not None:
-        query = query.where(columns.at < end)
-    rows = db.session.execute(query.group_by(columns.counted, columns.key_type, failed)).all()
-    reasons = dict.fromkeys(Reason, 0)
-    for row in rows:
-        if not row.counted:
-            sandbox = row.key_type == KeyType.SANDBOX
-            reasons[Reason.SANDBOX if sandbox else Reason.FAILED] += row.calls
-    counted = [row for row in rows if row.counted]
+    """Return the calls from ``start`` up to ``end``, which is excluded; one query.
+
+    Both have to be whole hours or bounds of billing periods: smaller pieces are not kept.
+    """
+    frozen = and_(_BUCKET.c.claim >= 0, _BUCKET.c.claim < func.coalesce(_TALLY.c.claimed, 0))
+    query = (
+        select(
+            _BUCKET.c.reason,
+            func.sum(_BUCKET.c.calls).label("calls"),
+            func.sum(case((frozen, _BUCKET.c.calls), else_=0)).label("published"),
+        )
+        .select_from(_BUCKET.outerjoin(_TALLY, _same_period()))
+        .where(_BUCKET.c.subscription_id == subscription_id, *_between(start, end))
+        .group_by(_BUCKET.c.reason)
+    )
+    rows = db.session.execute(query).all()
+    reasons = {row.reason: int(row.calls) for row in rows if row.reason}
     return UsageSummary(
         start=start,
         end=end,
         until=until or clock.now(),
-        counted=sum(row.calls for row in counted),
-        not_counted=[NotCounted(reason=why, calls=n) for why, n in reasons.items() if n],
-        published=sum(row.published for row in counted),
+        counted=sum(int(row.calls) for row in rows if not row.reason),
+        not_counted=[
+            NotCounted(reason=why, calls=reasons[why.name])
+            for why in Reason
+            if reasons.get(why.name)
+        ],
+        published=sum(int(row.published) for row in rows),
     )
+
+
+def _same_period() -> Any:
+    return and_(
+        _TALLY.c.subscription_id == _BUCKET.c.subscription_id,
+        _TALLY.c.period_start == _BUCKET.c.period_start,
+    )
+
+
+def _between(start: datetime | None, end: datetime | None) -> list[Any]:
+    found = []
+    if start is not None:
+        found.append(_BUCKET.c.starts_at >= clock.epoch(start))
+    if end is not None:
+        found.append(_BUCKET.c.starts_at < clock.epoch(end))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayUse:
+    """Calls of one day (UTC) that are alike."""
+
+    day: datetime
+    subscription_id: int
+    method: str
+    resource: str
+    status: int
+    key_type: KeyType
+    reason: Reason | None
+    """Why they are not billable; ``None``: they are."""
+    late: bool
+    """They arrived when the invoice of their period was drawn, and are on the next one."""
+    calls: int
+    bytes: int
+    published: int
+    """How many of them are in a batch."""
+
+
+def by_day(
+    subscription_ids: Sequence[int], start: datetime | None, end: datetime | None
+) -> list[DayUse]:
+    """Return what these subscriptions called from ``start`` up to ``end``, which is excluded.
+
+    One row for each day, subscription, method, resource, status, key type, reason and lateness,
+    in this order; one query. Bounds as in :func:`summary`.
+    """
+    day = (_BUCKET.c.starts_at - _BUCKET.c.starts_at % literal(DAY)).label("day")
+    batch: Table = UsageBatch.__table__  # type: ignore[assignment]
+    late = func.coalesce(batch.c.late, literal(value=False)).label("late")
+    kinds = (
+        day,
+        _BUCKET.c.subscription_id,
+        _BUCKET.c.method,
+        _BUCKET.c.resource,
+        _BUCKET.c.status,
+        _BUCKET.c.key_type,
+        _BUCKET.c.reason,
+        late,
+    )
+    mine = and_(
+        batch.c.subscription_id == _BUCKET.c.subscription_id,
+        batch.c.period_start == _BUCKET.c.period_start,
+        batch.c.first == _BUCKET.c.claim,
+    )
+    batched = case((batch.c.batch_id.is_not(None), _BUCKET.c.calls), else_=0)
+    query = (
+        select(
+            *kinds,
+            func.sum(_BUCKET.c.calls).label("calls"),
+            func.sum(_BUCKET.c.bytes).label("bytes"),
+            func.sum(batched).label("published"),
+        )
+        .select_from(_BUCKET.outerjoin(batch, mine))
+        .where(_BUCKET.c.subscription_id.in_(subscription_ids), *_between(start, end))
+        .group_by(*kinds)
+        .order_by(*kinds)
+    )
+    return [_day_use(row) for row in db.session.execute(query)]
+
+
+def _day_use(row: Any) -> DayUse:
+    return DayUse(
+        day=datetime.fromtimestamp(row.day, UTC),
+        subscription_id=row.subscription_id,
+        method=row.method,
+        resource=row.resource,
+        status=row.status,
+        key_type=KeyType(row.key_type),
+        reason=Reason[row.reason] if row.reason else None,
+        late=bool(row.late),
+        calls=int(row.calls),
+        bytes=int(row.bytes),
+        published=int(row.published),
+    )
+
+
+def batches_of(subscription_id: int) -> Sequence[UsageBatch]:
+    """Return a subscription's batches, oldest first: what was sent of it, and what came of it."""
+    return db.session.scalars(
+        select(UsageBatch)
+        .where(UsageBatch.subscription_id == subscription_id)
+        .order_by(UsageBatch.batch_id)
+    ).all()
+
+
+def segments_between(start: datetime, end: datetime) -> Sequence[UsageSegment]:
+    """Return the kept records that may hold calls of this time; read them with ``spool.entries``.
+
+    They hold the calls of all subscriptions.
+    """
+    return db.session.scalars(
+        select(UsageSegment)
+        .where(UsageSegment.last_at >= millis(start), UsageSegment.first_at < millis(end))
+        .order_by(UsageSegment.segment_id)
+    ).all()

@@ -22,7 +22,6 @@ from portal.models import (
     Subscription,
     Tenant,
     UsageBatch,
-    UsageEvent,
 )
 from portal.services import usage
 from tests.support.factories import Factories
@@ -149,14 +148,14 @@ class Metered:
     def recorded(self) -> int:
         """How many billable calls there were."""
         db.session.rollback()
-        return db.session.query(UsageEvent).filter_by(subscription_id=self.id, counted=True).count()
+        return usage.summary(self.id, None, None).counted
 
     @property
     def batches(self) -> list[UsageBatch]:
         """The frozen batches, in order."""
         db.session.rollback()
         found = db.session.query(UsageBatch).filter_by(subscription_id=self.id)
-        return list(found.order_by(UsageBatch.number))
+        return list(found.order_by(UsageBatch.batch_id))
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy import event
 
 from portal.errors import Conflict
 from portal.extensions import db
 from portal.flows import publishing
-from portal.models import PublishRun, QuotaUse, Tenant, UsageBatch, UsageEvent
+from portal.models import PublishRun, QuotaUse, Tenant, UsageBatch, UsageBucket, UsageTally
 from portal.services import parked, quotas
 from portal.services import publishing as runs
 from portal.services.quotas import PlanLimits
@@ -143,9 +144,26 @@ def _reopen() -> None:
 def _is_conserved() -> None:
     """Every batch holds exactly the calls that it claimed."""
     db.session.rollback()
+    claimed = {
+        (row.subscription_id, row.period_start, row.claim): int(row.calls)
+        for row in db.session.execute(
+            sa.select(
+                UsageBucket.subscription_id,
+                UsageBucket.period_start,
+                UsageBucket.claim,
+                sa.func.sum(UsageBucket.calls).label("calls"),
+            )
+            .where(UsageBucket.reason == "")
+            .group_by(UsageBucket.subscription_id, UsageBucket.period_start, UsageBucket.claim)
+        )
+    }
     for batch in db.session.query(UsageBatch):
-        claimed = db.session.query(UsageEvent).filter_by(batch_id=batch.batch_id).count()
-        assert batch.quantity == claimed
+        place = (batch.subscription_id, batch.period_start, batch.first)
+        assert batch.quantity == claimed.pop(place)
+    for tally in db.session.query(UsageTally):
+        place = (tally.subscription_id, tally.period_start, tally.claimed)
+        assert tally.counted - tally.claimed == claimed.pop(place, 0)
+    assert claimed == {}
 
 
 # --- at the same time -----------------------------------------------------------------------

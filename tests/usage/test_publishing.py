@@ -8,7 +8,7 @@ from portal.errors import Conflict, EngineUnavailable
 from portal.extensions import db
 from portal.flows import publishing
 from portal.models import BatchState, KeyType, PublishRun, Tenant, UsagePublisher
-from portal.services import parked
+from portal.services import parked, usage
 from portal.services import publishing as runs
 from portal.web.unit_of_work import unit_of_work
 from tests.usage.conftest import MONTH, NOW, engine_for
@@ -20,7 +20,7 @@ def test_calls_reach_the_meter_once_with_a_receipt(metered, publish) -> None:
 
     assert metered.total == 25
     (batch,) = metered.batches
-    assert batch.identifier == f"{metered.uuid}:1"
+    assert batch.identifier == f"{metered.uuid}:{int(MONTH[0].timestamp())}:0"
     assert (batch.state, batch.receipt, batch.quantity) == ("ACKNOWLEDGED", "req_1", 25)
     assert (run.status, run.batches, run.calls, run.failures) == ("SUCCESSFUL", 1, 25, 0)
 
@@ -188,22 +188,64 @@ def test_an_engine_that_is_down_ends_the_run_early(make_metered, engine, publish
 
 def test_a_batch_never_straddles_a_billing_period(metered, publish, travel) -> None:
     start, end = MONTH
-    metered.call(2, at=start - timedelta(microseconds=1))
+    tick = timedelta(milliseconds=1)
+    travel.move_to(start + timedelta(minutes=30))
+    metered.call(2, at=start - tick)
     metered.call(3, at=start)
-    metered.call(4, at=start - timedelta(days=31))
-    travel.move_to(end + timedelta(hours=1))
-    metered.call(5, at=end - timedelta(microseconds=1))
+    publish()
+    travel.move_to(end + timedelta(minutes=30))
+    metered.call(5, at=end - tick)
     metered.call(6, at=end)
     publish()
 
-    found = {(report.timestamp, report.quantity) for report in metered.reports}
-    assert found == {
-        (start - timedelta(microseconds=1), 2),
-        (end - timedelta(microseconds=1), 8),
+    assert [(report.timestamp, report.quantity) for report in metered.reports] == [
+        (start - tick, 2),
+        (start, 3),
+        (end - tick, 5),
         (end, 6),
-    }
-    # 4 calls are older than the provider takes; they are parked where an administrator sees them.
-    assert [batch.quantity for batch in metered.batches if batch.state == "REFUSED"] == [4]
+    ]
+    assert [batch.first for batch in metered.batches] == [0, 0, 3, 0]
+
+
+@pytest.mark.parametrize(("after", "late"), [(59, False), (60, True)])
+def test_a_call_is_on_its_periods_invoice_until_that_is_drawn_and_then_on_the_next(
+    metered, publish, travel, after: int, late: bool
+) -> None:
+    travel.move_to(MONTH[1] + timedelta(minutes=after))
+    made = MONTH[1] - timedelta(minutes=1)
+    metered.call(2, at=made)
+    publish()
+
+    (batch,) = metered.batches
+    assert batch.late is late
+    assert [report.timestamp for report in metered.reports] == [
+        MONTH[1] + timedelta(minutes=after) if late else made
+    ]
+    (row,) = usage.by_day([metered.id], None, None)
+    assert (row.day.date(), row.calls, row.published, row.late) == (made.date(), 2, 2, late)
+
+
+def test_a_batch_that_waited_beyond_its_invoice_is_sent_for_the_next(
+    metered, engine, publish, travel
+) -> None:
+    metered.call(2)
+    engine.provider.disconnect(metered.account)
+    publish()
+    engine.provider.disconnected.clear()
+    travel.move_to(MONTH[1] + timedelta(hours=2))
+    publish()
+
+    (batch,) = metered.batches
+    assert (batch.late, batch.state) == (True, "ACKNOWLEDGED")
+    assert metered.reports[0].timestamp == MONTH[1] + timedelta(hours=2)
+
+
+def test_calls_older_than_the_engine_takes_are_on_the_next_invoice(metered, publish) -> None:
+    metered.call(4, at=NOW - timedelta(days=40))
+    run = publish()
+
+    assert (run.status, metered.total) == ("SUCCESSFUL", 4)
+    assert metered.reports[0].timestamp == NOW
 
 
 def test_a_late_call_joins_a_later_batch_with_its_own_time(metered, publish, travel) -> None:

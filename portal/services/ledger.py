@@ -1,0 +1,346 @@
+"""Writing the usage ledger: calls go into buckets, and how many there are into tallies.
+
+Everything happens inside the caller's transaction. Whoever counts locks the tallies that it
+touches, in one order, and so does whoever freezes them: a call is in exactly one batch. Why it is
+built so: ``docs/decisions``, "Usage is counted in buckets".
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import structlog
+from sqlalchemy import Connection, Table, bindparam, case, select, tuple_, update
+
+from portal import clock
+from portal.models import (
+    KeyType,
+    MonetizationPlan,
+    PolicyVersion,
+    Subscription,
+    UsageBucket,
+    UsageTally,
+)
+from portal.services import periods
+from portal.services.inserting import insert_missing, parts
+
+log = structlog.get_logger()
+
+FIRST_FAILURE = 400
+HOUR_MS = 3_600_000
+LONGEST_RESOURCE = 255
+NEVER = -1
+"""``claim`` of calls that no batch will ever have."""
+
+_bucket: Table = UsageBucket.__table__  # type: ignore[assignment]
+_tally: Table = UsageTally.__table__  # type: ignore[assignment]
+_subscription: Table = Subscription.__table__  # type: ignore[assignment]
+_version: Table = PolicyVersion.__table__  # type: ignore[assignment]
+
+
+class Alike(NamedTuple):
+    """What calls of one bucket have in common. ``hour`` counts hours since 1970."""
+
+    subscription_id: int
+    hour: int
+    method: str
+    resource: str
+    status: int
+    key_type: str
+
+
+@dataclass(slots=True)
+class Group:
+    """How many calls are alike; times are epoch milliseconds of the first and the last."""
+
+    calls: int
+    bytes: int
+    first: int
+    last: int
+
+    def add(self, at: int, size: int) -> None:
+        """Count one more call."""
+        self.calls += 1
+        self.bytes += size
+        self.first = min(self.first, at)
+        self.last = max(self.last, at)
+
+
+Groups = dict[Alike, Group]
+#: Is asked for the calls of a group that were made from a moment on (epoch milliseconds).
+Split = Callable[[Alike, int], Group]
+
+
+def is_counted(key_type: KeyType | str, status: int) -> bool:
+    """Whether a call is billable. The one written rule, for every way in which calls arrive.
+
+    Production key, and the back end answered with a status below 400.
+    """
+    return key_type == KeyType.PRODUCTION and status < FIRST_FAILURE
+
+
+def reason_of(key_type: KeyType | str, status: int) -> str:
+    """Return the name of the ``usage.Reason`` for which a call is not billable, or nothing."""
+    if is_counted(key_type, status):
+        return ""
+    return "FAILED" if key_type == KeyType.PRODUCTION else "SANDBOX"
+
+
+def grouped(calls: Iterable[tuple[Alike, int, int]]) -> Groups:
+    """Put calls together that are alike. Each comes with its time in milliseconds and its size."""
+    groups: Groups = {}
+    for alike, at, size in calls:
+        group = groups.get(alike)
+        if group is None:
+            groups[alike] = Group(1, size, at, at)
+        else:
+            group.add(at, size)
+    return groups
+
+
+def splitter(calls: Sequence[tuple[Alike, int, int]]) -> Split:
+    """Return what splits groups made of these calls."""
+
+    def split(alike: Alike, moment: int) -> Group:
+        later = [(at, size) for kind, at, size in calls if kind == alike and at >= moment]
+        times = [at for at, _ in later]
+        return Group(len(later), sum(size for _, size in later), min(times), max(times))
+
+    return split
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A group inside one billing period."""
+
+    alike: Alike
+    group: Group
+    start: int
+    end: int
+    owner: Any
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return self.alike.subscription_id, self.start
+
+    @property
+    def billable(self) -> bool:
+        return bool(self.owner.metered) and is_counted(self.alike.key_type, self.alike.status)
+
+    @property
+    def starts_at(self) -> int:
+        return max(self.alike.hour * 3600, self.start)
+
+
+def count(connection: Connection, groups: Groups, split: Split) -> int:
+    """Count groups of calls; return how many calls that were.
+
+    Calls of a subscription that does not exist are left out, and logged.
+    """
+    owners = _owners(connection, {alike.subscription_id for alike in groups})
+    entries: list[_Entry] = []
+    for alike, group in groups.items():
+        owner = owners.get(alike.subscription_id)
+        if owner is None:
+            log.error("usage_of_nobody", subscription=alike.subscription_id, calls=group.calls)
+            continue
+        entries += _placed(alike, group, owner, split)
+    if entries:
+        claims = _lock_tallies(connection, entries)
+        _write_buckets(connection, entries, claims)
+        _raise_tallies(connection, entries)
+    return sum(entry.group.calls for entry in entries)
+
+
+def _owners(connection: Connection, ids: set[int]) -> dict[int, Any]:
+    columns = _subscription.c
+    query = (
+        select(
+            columns.subscription_id,
+            columns.tenant_id,
+            columns.period_start,
+            columns.period_end,
+            _version.c.billing_cycle,
+            (_version.c.monetization_plan == MonetizationPlan.DYNAMIC).label("metered"),
+        )
+        .join(_version, _version.c.policy_version_id == columns.policy_version_id)
+        .where(columns.subscription_id.in_(bindparam("ids", expanding=True)))
+    )
+    return {
+        row.subscription_id: row
+        for part in parts(sorted(ids))
+        for row in connection.execute(query, {"ids": part})
+    }
+
+
+def _placed(alike: Alike, group: Group, owner: Any, split: Split) -> list[_Entry]:
+    start, end = _period(group.first, owner)
+    if end == 0 or group.last < end * 1000:
+        return [_Entry(alike, group, start, end, owner)]
+    later = split(alike, end * 1000)
+    earlier = Group(
+        group.calls - later.calls, group.bytes - later.bytes, group.first, end * 1000 - 1
+    )
+    return [
+        _Entry(alike, earlier, start, end, owner),
+        _Entry(alike, later, *_period(later.first, owner), owner),
+    ]
+
+
+def _period(at: int, owner: Any) -> tuple[int, int]:
+    if owner.period_start is None or owner.period_end is None:
+        return 0, 0
+    if owner.period_start >= owner.period_end:
+        return 0, 0
+    moment = clock.from_epoch(at // 1000)
+    found = periods.find(
+        moment, owner.period_start, owner.period_end, owner.billing_cycle or "month"
+    )
+    return clock.epoch(found.start), clock.epoch(found.end)
+
+
+def _lock_tallies(connection: Connection, entries: list[_Entry]) -> Mapping[tuple[int, int], int]:
+    """Lock the tally of each metered entry, made where it is missing; return how far each is."""
+    places = {entry.place: entry for entry in entries if entry.billable}
+    ordered = sorted(places)
+    found = _locked(connection, ordered)
+    missing = [place for place in ordered if place not in found]
+    if missing:
+        rows = [
+            {
+                "subscription_id": sub,
+                "period_start": start,
+                "period_end": places[sub, start].end,
+                "tenant_id": places[sub, start].owner.tenant_id,
+                "counted": 0,
+                "claimed": 0,
+                "batches": 0,
+            }
+            for sub, start in missing
+        ]
+        insert_missing(connection, _tally, rows)
+        found |= _locked(connection, missing)
+    return found
+
+
+def _locked(connection: Connection, places: list[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    columns = _tally.c
+    query = (
+        select(columns.subscription_id, columns.period_start, columns.claimed)
+        .where(
+            tuple_(columns.subscription_id, columns.period_start).in_(
+                bindparam("places", expanding=True)
+            )
+        )
+        .order_by(columns.subscription_id, columns.period_start)
+        .with_for_update()
+    )
+    return {
+        (row.subscription_id, row.period_start): row.claimed
+        for part in parts(places)
+        for row in connection.execute(query, {"places": part})
+    }
+
+
+def _write_buckets(
+    connection: Connection, entries: list[_Entry], claims: Mapping[tuple[int, int], int]
+) -> None:
+    rows: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        row = _bucket_row(entry, claims[entry.place] if entry.billable else NEVER)
+        known = rows.setdefault(row["digest"], row)
+        if known is not row:
+            known["calls"] += row["calls"]
+            known["bytes"] += row["bytes"]
+    query = select(_bucket.c.digest).where(_bucket.c.digest.in_(bindparam("some", expanding=True)))
+    there = {
+        digest for part in parts(list(rows)) for digest in connection.scalars(query, {"some": part})
+    }
+    fresh = [row for digest, row in rows.items() if digest not in there]
+    if fresh:
+        # Calls that are not billable have no tally to lock: another drainer may be first.
+        there |= rows.keys() & insert_missing(connection, _bucket, fresh, key="digest")
+    raised = [
+        {"some": digest, "more": rows[digest]["calls"], "size": rows[digest]["bytes"]}
+        for digest in sorted(there)
+    ]
+    if raised:
+        connection.execute(
+            update(_bucket)
+            .where(_bucket.c.digest == bindparam("some"))
+            .values(
+                calls=_bucket.c.calls + bindparam("more"),
+                bytes=_bucket.c.bytes + bindparam("size"),
+            ),
+            raised,
+        )
+
+
+def _bucket_row(entry: _Entry, claim: int) -> dict[str, Any]:
+    alike = entry.alike
+    starts_at = entry.starts_at
+    place = (*alike[0:1], entry.start, starts_at, *alike[2:], claim)
+    return {
+        "digest": blake2b(repr(place).encode(), digest_size=16).hexdigest(),
+        "tenant_id": entry.owner.tenant_id,
+        "subscription_id": alike.subscription_id,
+        "period_start": entry.start,
+        "starts_at": starts_at,
+        "method": alike.method,
+        "resource": alike.resource,
+        "status": alike.status,
+        "key_type": alike.key_type,
+        "reason": reason_of(alike.key_type, alike.status),
+        "claim": claim,
+        "calls": entry.group.calls,
+        "bytes": entry.group.bytes,
+    }
+
+
+def _raise_tallies(connection: Connection, entries: list[_Entry]) -> None:
+    sums: dict[tuple[int, int], Group] = {}
+    for entry in entries:
+        if not entry.billable:
+            continue
+        group = entry.group
+        total = sums.setdefault(entry.place, Group(0, 0, group.first, group.last))
+        total.calls += group.calls
+        total.first, total.last = min(total.first, group.first), max(total.last, group.last)
+    if not sums:
+        return
+    columns = _tally.c
+    first: Any = bindparam("first_call")
+    last: Any = bindparam("last_call")
+    connection.execute(
+        update(_tally)
+        .where(columns.subscription_id == bindparam("sub"), columns.period_start == bindparam("at"))
+        .values(
+            counted=columns.counted + bindparam("more"),
+            open_since=_least(columns.open_since, first),
+            open_until=_most(columns.open_until, last),
+        ),
+        [
+            {"sub": sub, "at": start, "more": n.calls, "first_call": n.first, "last_call": n.last}
+            for (sub, start), n in sorted(sums.items())
+        ],
+    )
+
+
+def _least(column: Any, value: Any) -> Any:
+    return case((column < value, column), else_=value)
+
+
+def _most(column: Any, value: Any) -> Any:
+    return case((column > value, column), else_=value)
+
+
+def hour_of(moment: datetime) -> int:
+    """Return the hour since 1970 that a moment lies in."""
+    return clock.epoch(moment) // 3600
+
+
+def millis(moment: datetime) -> int:
+    """Return whole milliseconds since 1970."""
+    return clock.epoch(moment) * 1000 + moment.microsecond // 1000

@@ -1,0 +1,277 @@
+"""Files of calls: how a gateway writes them down, and how they come into the ledger.
+
+A record is 48 bytes and is appended by one ``write(2)`` before the call is answered, so that a
+process that is killed loses nothing. What calls have in common (method and resource) is written
+once for each file, before the first record that uses it.
+"""
+
+import struct
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, insert, select, update
+
+from portal import clock
+from portal.models import KeyType, UsageSegment, UsageSpool
+from portal.services import ledger
+from portal.services.inserting import insert_missing
+from portal.services.ledger import HOUR_MS, Alike, Group, Groups
+
+#: kind, key type, status, subscription, route, spare, milliseconds since 1970, bytes, call id
+RECORD = struct.Struct("<BBHIIIQQ16s")
+SIZE = RECORD.size
+CALL, ROUTE, WEIGHT = 1, 2, 3
+"""A call; a route's name, whose text fills the records behind it; bytes found out later."""
+KEYS = (KeyType.PRODUCTION, KeyType.SANDBOX)
+SANDBOX = 1
+FORMAT = "spool"
+#: How much of a file is brought in by one transaction.
+PORTION = SIZE * 80_000
+
+_spool: Table = UsageSpool.__table__  # type: ignore[assignment]
+_segment: Table = UsageSegment.__table__  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One call of a file, for people: what it was, and its id."""
+
+    call_id: str
+    subscription_id: int
+    at: int
+    method: str
+    resource: str
+    status: int
+    key_type: str
+    bytes: int
+
+
+def route_record(number: int, method: str, resource: str) -> bytes:
+    """Return what gives a number to a method and a resource for the rest of the file."""
+    text = f"{method} {resource}".encode()
+    head = RECORD.pack(ROUTE, 0, 0, len(text), number, 0, 0, 0, b"")
+    return head + text + b"\0" * (-len(text) % SIZE)
+
+
+def drain(connection: Connection, path: Path, name: str, *, portion: int = PORTION) -> int:
+    """Bring the next portion of a file into the ledger; return how many bytes that was.
+
+    The offset moves in the caller's transaction. Of two drainers the second finds that it has
+    moved. A record that is not complete yet is left for the next time.
+    """
+    row = _row_of(connection, name)
+    with path.open("rb") as file:
+        file.seek(row.offset)
+        data = file.read(portion)
+        data = data[: len(data) // SIZE * SIZE]
+        if not data:
+            return 0
+        routes = _routes_before(file, name, row.offset)
+    data = data[: _whole(data)]
+    if not data:
+        return 0
+    groups, first, last = _grouped(data, routes)
+    if groups:
+        ledger.count(connection, groups, _Splitter(data, routes))
+        calls = sum(group.calls for group in groups.values())
+        _keep(connection, row, data, routes, (calls, first, last))
+    connection.execute(
+        update(_spool)
+        .where(_spool.c.spool_id == row.spool_id)
+        .values(offset=row.offset + len(data), drained_at=clock.now())
+    )
+    _remember(name, row.offset + len(data), routes)
+    return len(data)
+
+
+def _row_of(connection: Connection, name: str) -> Any:
+    query = (
+        select(_spool.c.spool_id, _spool.c.offset).where(_spool.c.name == name).with_for_update()
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        values = {"name": name, "offset": 0, "drained_at": clock.now()}
+        insert_missing(connection, _spool, [values])
+        row = connection.execute(query).one()
+    return row
+
+
+def _whole(data: bytes) -> int:
+    """Return how much of ``data`` is complete: a route's text may not be there yet."""
+    at = 0
+    while at < len(data):
+        length = _length(data, at)
+        if at + length > len(data):
+            return at
+        if length == SIZE:
+            # Almost all records are calls: jump to the next route.
+            at = _next_route(data, at)
+        else:
+            at += length
+    return at
+
+
+def _length(data: bytes, at: int) -> int:
+    if data[at] != ROUTE:
+        return SIZE
+    text = int.from_bytes(data[at + 4 : at + 8], "little")
+    return SIZE + text + -text % SIZE
+
+
+def _next_route(data: bytes, at: int) -> int:
+    kinds = data[at::SIZE]
+    found = kinds.find(ROUTE)
+    return len(data) if found < 0 else at + found * SIZE
+
+
+def _routes_before(file: Any, name: str, offset: int) -> dict[int, tuple[str, str]]:
+    """Return the routes in the part of a file that is in the ledger already.
+
+    They are remembered from the portion before; after a restart that part is read once more.
+    """
+    if offset == 0:
+        return {}
+    known = _remembered.get((name, offset))
+    if known is not None:
+        return dict(known)
+    file.seek(0)
+    routes: dict[int, tuple[str, str]] = {}
+    deque(_pieces(file.read(offset), routes), maxlen=0)
+    return routes
+
+
+#: Routes by file and offset. What stands before an offset never changes.
+_remembered: dict[tuple[str, int], dict[int, tuple[str, str]]] = {}
+REMEMBERED = 64
+
+
+def _remember(name: str, offset: int, routes: dict[int, tuple[str, str]]) -> None:
+    while len(_remembered) >= REMEMBERED:
+        _remembered.pop(next(iter(_remembered)), None)
+    _remembered[name, offset] = routes
+
+
+def _pieces(data: bytes, routes: dict[int, tuple[str, str]]) -> Iterator[tuple[int, int]]:
+    """Yield where runs of call records begin and end, and learn the routes between them."""
+    at = 0
+    while at < len(data):
+        if data[at] == ROUTE:
+            length = _length(data, at)
+            head = RECORD.unpack_from(data, at)
+            text = data[at + SIZE : at + SIZE + head[3]].decode()
+            method, _, resource = text.partition(" ")
+            routes[head[4]] = (method, resource)
+            at += length
+        else:
+            end = _next_route(data, at)
+            yield at, end
+            at = end
+
+
+def _grouped(data: bytes, routes: dict[int, tuple[str, str]]) -> tuple[Groups, int, int]:
+    found: dict[tuple[int, int, int, int, int], list[int]] = {}
+    for start, end in _pieces(data, routes):
+        _collect(memoryview(data)[start:end], found)
+    groups: Groups = {}
+    for (sub, route, status, key, hour), (calls, size, first, last) in found.items():
+        method, resource = routes.get(route, ("?", "?"))
+        groups[Alike(sub, hour, method, resource, status, KEYS[key])] = Group(
+            calls, size, first, last
+        )
+    if not groups:
+        return groups, 0, 0
+    return groups, min(g.first for g in groups.values()), max(g.last for g in groups.values())
+
+
+def _collect(records: memoryview, found: dict[tuple[int, int, int, int, int], list[int]]) -> None:
+    get = found.get
+    for kind, key, status, sub, route, _, at, size, _ in RECORD.iter_unpack(records):
+        alike = (sub, route, status, key, at // HOUR_MS)
+        entry = get(alike)
+        one = 1 if kind == CALL else 0
+        if entry is None:
+            found[alike] = [one, size, at, at]
+            continue
+        entry[0] += one
+        entry[1] += size
+        if at > entry[3]:
+            entry[3] = at
+        elif at < entry[2]:
+            entry[2] = at
+
+
+class _Splitter:
+    """Splits a group at the end of a billing period, by reading its records again."""
+
+    def __init__(self, data: bytes, routes: dict[int, tuple[str, str]]) -> None:
+        self._data = data
+        self._routes = routes
+
+    def __call__(self, alike: Alike, moment: int) -> Group:
+        later: Group | None = None
+        for entry in entries(self._data, dict(self._routes), weights=True):
+            if entry.at < moment or not _belongs(entry, alike):
+                continue
+            if later is None:
+                later = Group(0, 0, entry.at, entry.at)
+            later.add(entry.at, entry.bytes)
+            later.calls -= 0 if entry.call_id else 1
+        return later or Group(0, 0, moment, moment)
+
+
+def _belongs(entry: Entry, alike: Alike) -> bool:
+    mine = (entry.subscription_id, entry.at // HOUR_MS, entry.method, entry.resource)
+    return mine == alike[:4] and (entry.status, entry.key_type) == alike[4:]
+
+
+def entries(
+    data: bytes, routes: dict[int, tuple[str, str]] | None = None, *, weights: bool = False
+) -> Iterator[Entry]:
+    """Yield the calls of a file or a segment one by one.
+
+    :param weights: also bytes that were found out later, as entries without a call id
+    """
+    routes = {} if routes is None else routes
+    for start, end in _pieces(data, routes):
+        for kind, key, status, sub, route, _, at, size, call in RECORD.iter_unpack(data[start:end]):
+            if kind != CALL and not weights:
+                continue
+            method, resource = routes.get(route, ("?", "?"))
+            yield Entry(
+                call_id=call.hex() if kind == CALL else "",
+                subscription_id=sub,
+                at=at,
+                method=method,
+                resource=resource,
+                status=status,
+                key_type=KEYS[key],
+                bytes=size,
+            )
+
+
+def _keep(
+    connection: Connection,
+    row: Any,
+    data: bytes,
+    routes: dict[int, tuple[str, str]],
+    what: tuple[int, int, int],
+) -> None:
+    calls, first, last = what
+    # A segment can be read by itself: it begins with the routes that are used in it.
+    names = b"".join(route_record(number, *name) for number, name in routes.items())
+    connection.execute(
+        insert(_segment).values(
+            spool_id=row.spool_id,
+            offset=row.offset,
+            format=FORMAT,
+            calls=calls,
+            first_at=first,
+            last_at=last,
+            records=zlib.compress(names + data, 1),
+            created_at=clock.now(),
+        )
+    )
