@@ -12,6 +12,7 @@ from portal.models.user import User
 from portal.services import accounts
 from portal.services.decisions import Refusal
 from portal.web.access import local_path, public
+from portal.web.authenticated import remember_authentication
 from portal.web.navigation import portals_for_user
 
 login_manager.session_protection = "basic"
@@ -54,7 +55,7 @@ def sign_in() -> tuple[str, int] | Response:
     """Ask who it is. One sentence for every failure, so that nobody learns which names exist."""
     form = SignInForm()
     if request.method == "GET":
-        if current_user.is_authenticated:
+        if current_user.is_authenticated and not request.args.get("again"):
             return redirect(local_path(request.args.get("next"), _home()), 303)
         form.next.data = local_path(request.args.get("next"), "")
         return render_template("account/sign_in.html", form=form, failed=False), 200
@@ -64,6 +65,7 @@ def sign_in() -> tuple[str, int] | Response:
             # A new session: nothing that a visitor's cookie held survives signing in.
             session.clear()
             login_user(user)
+            remember_authentication()
             session.permanent = True
             return redirect(local_path(form.next.data, _home()), 303)
         return render_template("account/sign_in.html", form=form, failed=True), 401

@@ -1,31 +1,35 @@
-"""OAuth scopes, clients and tokens. Tokens and client secrets exist in clear only in the answer."""
+"""Codes and tokens. They exist in clear only in the answer that hands them out.
+
+Everything that comes from one sign-in is a family. A code or a refresh token that is used twice
+was stolen, from whom nobody can tell, so the whole family ends.
+"""
 
 import hashlib
-import secrets
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
 
-from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error, InvalidHashError
-from sqlalchemy import select
+from sqlalchemy import CursorResult, Update, or_, select, update
 
 from portal import clock
-from portal.errors import Invalid
 from portal.extensions import db
-from portal.models import OAuthClient, OAuthToken, User
+from portal.models import OAuthClient, OAuthCode, OAuthToken, User
+from portal.models.types import new_uuid
 from portal.services import scopes
 
 LIFETIME = timedelta(hours=1)
 REFRESH_LIFETIME = timedelta(days=30)
-GRANTS = ("password", "client_credentials", "refresh_token")
-
-
-#: A client secret is random, so that a cheap hash is enough and every token request stays fast.
-_hasher = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
+CODE_LIFETIME = timedelta(seconds=60)
 
 
 def digest(token: str) -> str:
     """Return what is stored of a token (SHA-256; the token itself has 256 random bits)."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def may_use(user: User, client: OAuthClient) -> bool:
+    """Whether the client is for people of this person's tenant."""
+    return client.saas_app or client.tenant_id == user.tenant_id
 
 
 def allowed(user: User, client: OAuthClient, wanted: str) -> str:
@@ -33,65 +37,97 @@ def allowed(user: User, client: OAuthClient, wanted: str) -> str:
 
     A person of another tenant than the client's gets nothing, unless the client is for all.
     """
-    if client.tenant_id != user.tenant_id and not client.saas_app:
+    if not may_use(user, client):
         return ""
     return scopes.joined(scope for scope in scopes.known(wanted) if scope.admits(user.roles))
 
 
-def register(owner: User, *, name: str, callback: str, grants: str, saas: bool) -> tuple[str, str]:
-    """Register a client and return its id and secret; the secret is never shown again.
+# --- codes ----------------------------------------------------------------------------------
 
-    :param grants: grant types, space separated, as WSO2's registration takes them
-    :raise portal.errors.Invalid: if the name is missing or a grant type is not one of ours
-    """
-    wanted = grants.split()
-    if not name.strip() or len(name) > 255:
-        raise Invalid("clientName is required and has at most 255 characters.")
-    unknown = [grant for grant in wanted if grant not in GRANTS]
-    if unknown or not wanted:
-        raise Invalid(f"grantType takes {', '.join(GRANTS)}, separated by spaces.")
-    secret = secrets.token_urlsafe(32)
-    client = OAuthClient(
-        client_id=secrets.token_urlsafe(21),
-        client_secret_hash=_hasher.hash(secret),
-        tenant_id=owner.tenant_id,
-        owner_id=owner.user_id,
-        client_name=name.strip(),
-        grant_types=wanted,
-        redirect_uris=[callback] if callback else [],
-        saas_app=saas,
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a client asked the person to agree to."""
+
+    redirect_uri: str
+    scope: str
+    nonce: str | None
+    code_challenge: str
+    authenticated_at: datetime
+
+
+def store_code(client: OAuthClient, user: User, code: str, asked: Asked) -> OAuthCode:
+    """Store the hash of a code that is about to be handed out."""
+    row = OAuthCode(
+        code_hash=digest(code),
+        oauth_client_id=client.oauth_client_id,
+        user_id=user.user_id,
+        redirect_uri=asked.redirect_uri,
+        scope=asked.scope,
+        nonce=asked.nonce,
+        code_challenge=asked.code_challenge,
+        authenticated_at=asked.authenticated_at,
+        expires_at=clock.now() + CODE_LIFETIME,
     )
-    db.session.add(client)
-    return client.client_id, secret
+    db.session.add(row)
+    return row
 
 
-def find_client(client_id: str) -> OAuthClient | None:
-    """Return the client with this id."""
-    return db.session.scalars(
-        select(OAuthClient).where(OAuthClient.client_id == client_id)
+def find_code(client: OAuthClient, code: str) -> OAuthCode | None:
+    """Return this client's code, used or not, as long as it has not expired."""
+    row = db.session.scalars(
+        select(OAuthCode).where(
+            OAuthCode.code_hash == digest(code),
+            OAuthCode.oauth_client_id == client.oauth_client_id,
+        )
     ).one_or_none()
+    if row is None or (row.used_at is None and row.expires_at <= clock.now()):
+        return None
+    return row
 
 
-def secret_fits(client: OAuthClient, secret: str) -> bool:
-    """Whether this is the client's secret."""
-    try:
-        return _hasher.verify(client.client_secret_hash or "", secret)
-    except (Argon2Error, InvalidHashError):
-        return False
+def use_code(row: OAuthCode) -> bool:
+    """Use a code up; false if somebody was faster."""
+    return _first(
+        update(OAuthCode)
+        .where(OAuthCode.code_id == row.code_id, OAuthCode.used_at.is_(None))
+        .values(used_at=clock.now())
+    )
 
 
-def store(client: OAuthClient, user: User | None, issued: dict[str, str | int]) -> OAuthToken:
+# --- tokens ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kin:
+    """The family that a token belongs to, and the family's last moment."""
+
+    family: str
+    refresh_expires_at: datetime
+
+    @classmethod
+    def new(cls, family: str | None = None) -> "Kin":
+        """Begin a family."""
+        return cls(family=family or new_uuid(), refresh_expires_at=clock.now() + REFRESH_LIFETIME)
+
+
+def store(
+    client: OAuthClient, user: User | None, issued: dict[str, Any], kin: Kin | None = None
+) -> OAuthToken:
     """Store the hashes of a token that is about to be handed out."""
     refresh = issued.get("refresh_token")
+    family = kin or Kin.new()
     now = clock.now()
     token = OAuthToken(
         oauth_client_id=client.oauth_client_id,
         user_id=user.user_id if user else None,
+        family=family.family,
         access_token_hash=digest(str(issued["access_token"])),
         refresh_token_hash=digest(str(refresh)) if refresh else None,
         scope=str(issued.get("scope") or ""),
         issued_at=now,
         expires_at=now + timedelta(seconds=int(issued["expires_in"])),
+        refresh_expires_at=family.refresh_expires_at if refresh else None,
     )
     db.session.add(token)
     return token
@@ -109,13 +145,49 @@ def find(access_token: str) -> OAuthToken | None:
     return token
 
 
+def find_any(text: str) -> OAuthToken | None:
+    """Return the row of an access or refresh token, in whatever state it is."""
+    mark = digest(text)
+    return db.session.scalars(
+        select(OAuthToken).where(
+            or_(OAuthToken.access_token_hash == mark, OAuthToken.refresh_token_hash == mark)
+        )
+    ).one_or_none()
+
+
 def find_refresh(refresh_token: str) -> OAuthToken | None:
-    """Return the token that this refresh token renews, if it still does."""
-    token = db.session.scalars(
+    """Return the token that this refresh token was handed out with, in whatever state it is."""
+    return db.session.scalars(
         select(OAuthToken).where(OAuthToken.refresh_token_hash == digest(refresh_token))
     ).one_or_none()
-    if token is None or token.revoked_at is not None:
-        return None
-    if token.issued_at + REFRESH_LIFETIME <= clock.now():
-        return None
-    return token
+
+
+def renewable(token: OAuthToken) -> bool:
+    """Whether its refresh token works now."""
+    end = token.refresh_expires_at
+    return token.revoked_at is None and end is not None and end > clock.now()
+
+
+def use_refresh(token: OAuthToken) -> bool:
+    """Use a refresh token up, and end its access token; false if it was used before."""
+    now = clock.now()
+    return _first(
+        update(OAuthToken)
+        .where(OAuthToken.token_id == token.token_id, OAuthToken.refreshed_at.is_(None))
+        .values(refreshed_at=now, revoked_at=now)
+    )
+
+
+def revoke_family(family: str | None) -> None:
+    """End every token of a family. Ending it twice is the same."""
+    if family is None:
+        return
+    db.session.execute(
+        update(OAuthToken)
+        .where(OAuthToken.family == family, OAuthToken.revoked_at.is_(None))
+        .values(revoked_at=clock.now())
+    )
+
+
+def _first(change: Update) -> bool:
+    return cast("CursorResult[Any]", db.session.execute(change)).rowcount == 1

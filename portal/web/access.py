@@ -5,15 +5,16 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
-from flask import abort, g, redirect, request, url_for
+from flask import abort, g, jsonify, redirect, request, url_for
 from flask_login import current_user
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 from werkzeug.wrappers import Response
 
 from portal.errors import NotAllowed
+from portal.extensions import csrf
 from portal.models.user import ADMIN, PUBLISHER, SUBSCRIBER, User
-from portal.services import tokens
+from portal.services import accounts, tokens
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -87,7 +88,7 @@ def scope(*wanted: str) -> Callable[[View[P, R]], View[P, Any]]:
                 raise Unauthorized(www_authenticate=WWWAuthenticate("bearer"))
             if not set(token.scope.split()) & set(wanted):
                 raise NotAllowed(f"The token lacks the scope {' or '.join(wanted)}.", code=900910)
-            g.bearer = token.user
+            g.bearer, g.bearer_scope = token.user, token.scope
             return view(*args, **kwargs)
 
         return cast("View[P, Any]", _mark(guarded, "scope:" + ",".join(sorted(wanted))))
@@ -98,6 +99,65 @@ def scope(*wanted: str) -> Callable[[View[P, R]], View[P, Any]]:
 def bearer() -> User:
     """Return whose token the request carries; views behind a scope may rely on it."""
     return cast("User", g.bearer)
+
+
+def bearer_scope() -> str:
+    """Return the scopes of the request's token, space separated."""
+    return cast("str", g.bearer_scope)
+
+
+def basic_admin(view: View[P, R]) -> View[P, Any]:
+    """Only an administrator who sends name and password with the request (Basic)."""
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
+        user = _by_basic()
+        if user is None or not user.has_role(ADMIN):
+            refusal = jsonify({"error": "Send an administrator's name and password (Basic)."})
+            refusal.headers["WWW-Authenticate"] = 'Basic realm="portal"'
+            return refusal, 401
+        g.basic_user = user
+        return view(*args, **kwargs)
+
+    return cast("View[P, Any]", _mark(guarded, "basic:admin"))
+
+
+def basic_user() -> User:
+    """Return who sent name and password; views behind :func:`basic_admin` may rely on it."""
+    return cast("User", g.basic_user)
+
+
+def admin_session_or_basic(view: View[P, R]) -> View[P, Any]:
+    """An administrator at a browser, or one who sends name and password; others get JSON.
+
+    A browser's request that changes something must carry the form token.
+    """
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
+        if request.authorization is None and current_user.is_authenticated:
+            if request.method not in ("GET", "HEAD"):
+                csrf.protect()
+            user: User | None = me()
+        else:
+            user = _by_basic()
+        if user is None:
+            refusal = jsonify({"error": "Sign in as an administrator first."})
+            refusal.headers["WWW-Authenticate"] = 'Basic realm="portal"'
+            return refusal, 401
+        if not user.has_role(ADMIN):
+            return jsonify({"error": "Only an administrator may do this."}), 403
+        g.basic_user = user
+        return view(*args, **kwargs)
+
+    return cast("View[P, Any]", _mark(guarded, "admin_or_basic"))
+
+
+def _by_basic() -> User | None:
+    given = request.authorization
+    if given is None or given.type != "basic" or not given.username:
+        return None
+    return accounts.authenticate(given.username, given.password or "")
 
 
 def me() -> User:

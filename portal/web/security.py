@@ -1,6 +1,6 @@
 """Headers and cookies that hold for every answer."""
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from flask_login import current_user
 from flask_talisman import Talisman
 
@@ -13,6 +13,8 @@ _NOBODYS = ("static", "account.healthz")
 def init_app(app: Flask, settings: Settings) -> None:
     """Set a strict Content-Security-Policy and its companions on every answer."""
     https = settings.portal_base_url.startswith("https://")
+    # Registered before Talisman's, and so run after it.
+    app.after_request(_widen_form_action)
     Talisman(
         app,
         # The proxy in front redirects to https; doing it here would redirect /healthz too.
@@ -47,6 +49,16 @@ def policy(settings: Settings) -> dict[str, str | list[str]]:
         "frame-ancestors": "'none'",
         "form-action": ["'self'", *settings.payment_origins],
     }
+
+
+def _widen_form_action(response: Response) -> Response:
+    """Let a page's form lead to one more origin: the client that a consent page names."""
+    also = g.pop("form_action_also", None)
+    if also:
+        name = "Content-Security-Policy"
+        kept = response.headers[name]
+        response.headers[name] = kept.replace("form-action ", f"form-action {also} ", 1)
+    return response
 
 
 def _no_store(response: Response) -> Response:
