@@ -76,7 +76,7 @@ def start(database: Path, port: int, **more: str) -> subprocess.Popen[bytes]:
         try:
             if requests.get(f"http://127.0.0.1:{port}/healthz", timeout=1).ok:
                 return process
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.05)
     raise AssertionError("the sandbox did not start")
 
@@ -87,7 +87,7 @@ def control(port: int, method: str, path: str, /, **body: Any) -> Any:
         f"http://127.0.0.1:{port}/_sandbox{path}",
         json=body,
         headers={"Authorization": f"Bearer {TOKEN}"},
-        timeout=5,
+        timeout=30,
     )
     assert answer.ok, answer.text
     return answer.json()
@@ -111,7 +111,8 @@ def create_until_it_dies(api: stripe.StripeClient, writer: int, acknowledged: li
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGTERM)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
     process.wait(timeout=20)
 
 

@@ -90,7 +90,7 @@ def test_an_operation_that_is_not_implemented_is_unknown(
     world: World, identifier: str | None
 ) -> None:
     if identifier is None:
-        method, path = "POST", "/v1/refunds"
+        method, path = "POST", "/v1/payouts"
     else:
         method, path = OPERATIONS[identifier].method, filled(OPERATIONS[identifier], "x_1")
     status, body = send(world, method, Good(path))

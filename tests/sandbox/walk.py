@@ -314,3 +314,13 @@ _on("DeleteTestHelpersTestClocksTestClock", _TEST_CLOCKS + "/{}", clock)
 CALLS["PostTestHelpersTestClocksTestClockAdvance"] = lambda world: Good(
     f"{_TEST_CLOCKS}/{clock(world)}/advance", {"frozen_time": str(world.clock.now() + 3600)}
 )
+
+
+_on("SandboxGetPaymentPagesSession", "/v1/payment_pages/{}", session)
+
+
+@good("SandboxPostPaymentPagesSessionConfirm")
+def _confirm(world: World) -> Good:
+    opened = world.session(world.licensed())
+    pairs = {"payment_method": "pm_card_visa", "expected_amount": str(opened.amount_total)}
+    return Good(f"/v1/payment_pages/{opened.id}/confirm", pairs)

@@ -31,8 +31,9 @@ def pay(
     now: int,
     authenticated: bool | None = None,
     email: str | None = None,
+    method: Record | None = None,
 ) -> PayResult:
-    """Pay an open session with `card`.
+    """Pay an open session with `card`, which is the saved but unattached `method` if there is one.
 
     Success creates the subscription and its paid first invoice. A decline leaves everything as it
     was, and the session open. A second press on a complete session changes nothing.
@@ -52,15 +53,22 @@ def pay(
     if verdict is not None:
         code, decline_code, message = cards.DECLINES[verdict]
         return PayResult("declined", message, code, decline_code, session=session)
-    return _complete(db, session, card, bool(authenticated), email, now=now)
+    return _complete(db, session, card, bool(authenticated), email, method, now=now)
 
 
 def _complete(
-    db: Db, session: Record, card: Card, authenticated: bool, email: str | None, *, now: int
+    db: Db,
+    session: Record,
+    card: Card,
+    authenticated: bool,
+    email: str | None,
+    method: Record | None,
+    *,
+    now: int,
 ) -> PayResult:
     account = session["_account"]
     customer = _customer(db, session, card, email, now=now)
-    method = methods.create(db, account, card, now=now, authenticated=authenticated)
+    method = method or methods.create(db, account, card, now=now, authenticated=authenticated)
     methods.attach(db, method, customer, now=now)
     data = session["_subscription_data"]
     subscription = subscriptions.build(

@@ -57,8 +57,8 @@ def test_it_posts_gets_lists_and_deletes(running: Running, cli: Call) -> None:
 def test_it_is_refused_as_by_stripe(running: Running, cli: Call) -> None:
     refused = cli("post", "/v1/products", "-d", "name=x", "-d", "bogus=1")
     assert "Received unknown parameter: bogus" in refused.stdout + refused.stderr
-    unknown = cli("get", "/v1/refunds")
-    assert "Unrecognized request URL (GET: /v1/refunds)." in unknown.stdout + unknown.stderr
+    unknown = cli("get", "/v1/payouts")
+    assert "Unrecognized request URL (GET: /v1/payouts)." in unknown.stdout + unknown.stderr
     other = cli("get", "/v1/products", "--stripe-version", "2025-03-31.basil")
     assert "sandbox_unsupported" in other.stdout + other.stderr
 
@@ -90,6 +90,22 @@ def test_it_plays_a_file_of_requests(running: Running, cli: Call) -> None:
     (invoice,) = running.api("GET", "/v1/invoices")["data"]
     assert (invoice["status"], invoice["total"]) == ("paid", 3000)
     assert invoice["id"] == subscription["latest_invoice"]
+
+
+def test_its_trigger_pays_a_session(running: Running, cli: Call) -> None:
+    # Its own recipe sells something once; these words make a subscription of it.
+    done = cli(
+        "trigger", "checkout.session.completed",
+        "--add", "price:recurring[interval]=month",
+        "--override", "checkout_session:mode=subscription",
+        "--remove", "checkout_session:payment_intent_data",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (session,) = running.api("GET", "/v1/checkout/sessions")["data"]
+    assert (session["status"], session["payment_status"]) == ("complete", "paid")
+    (subscription,) = running.api("GET", "/v1/subscriptions")["data"]
+    assert subscription["id"] == session["subscription"]
+    assert session["customer_details"]["email"] == "stripe@example.com"
 
 
 def test_it_resends_an_event(running: Running, cli: Call) -> None:
