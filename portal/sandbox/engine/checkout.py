@@ -45,15 +45,20 @@ def pay(
         return PayResult("closed", "This checkout session has expired.", session=session)
     if not onboarding.can_charge(accounts.find(db, session["_account"])):
         return PayResult("declined", onboarding.CANNOT_CHARGE, session=session)
-    verdict = methods.setup_verdict(card, authenticated=authenticated)
-    if verdict is None and session["amount_total"]:
-        verdict = cards.decline(card, present=True, authenticated=authenticated)
+    verdict = _verdict(session, card, authenticated)
     if verdict == "authenticate":
         return PayResult("requires_action", session=session)
     if verdict is not None:
         code, decline_code, message = cards.DECLINES[verdict]
         return PayResult("declined", message, code, decline_code, session=session)
     return _complete(db, session, card, bool(authenticated), email, method, now=now)
+
+
+def _verdict(session: Record, card: Card, authenticated: bool | None) -> str | None:
+    verdict = methods.setup_verdict(card, authenticated=authenticated)
+    if verdict is None and session["amount_total"]:
+        return cards.decline(card, present=True, authenticated=authenticated)
+    return verdict
 
 
 def _complete(
