@@ -75,19 +75,7 @@ def _complete(
     customer = _customer(db, session, card, email, now=now)
     method = method or methods.create(db, account, card, now=now, authenticated=authenticated)
     methods.attach(db, method, customer, now=now)
-    data = session["_subscription_data"]
-    subscription = subscriptions.build(
-        db,
-        account,
-        customer,
-        session["_items"],
-        now=now,
-        metadata=data.get("metadata") or {},
-        default_payment_method=method["id"],
-        description=data.get("description"),
-        application_fee_percent=data.get("application_fee_percent"),
-        trial_end=_trial_end(data, now=now),
-    )
+    subscription = _subscribe(db, session, customer, method, now=now)
     invoice = subscriptions.first_invoice(db, subscription, now=now)
     subscriptions.announce(db, subscription, now=now)
     if invoice is not None:
@@ -104,6 +92,22 @@ def _complete(
     db.save(session)
     events.emit(db, session, "checkout.session.completed", now=now)
     return PayResult("paid", session=session, invoice=invoice, payment_method=method)
+
+
+def _subscribe(db: Db, session: Record, customer: Record, method: Record, *, now: int) -> Record:
+    data = session["_subscription_data"]
+    return subscriptions.build(
+        db,
+        session["_account"],
+        customer,
+        session["_items"],
+        now=now,
+        metadata=data.get("metadata") or {},
+        default_payment_method=method["id"],
+        description=data.get("description"),
+        application_fee_percent=data.get("application_fee_percent"),
+        trial_end=_trial_end(data, now=now),
+    )
 
 
 def _take(db: Db, invoice: Record, method: Record, authenticated: bool, *, now: int) -> None:
