@@ -175,28 +175,33 @@ def begin(world: World, history: History) -> Run:
     meters: list[str | None] = []
     items: list[dict[str, Any]] = []
     for tariff in history.tariffs:
-        name = f"calls_{next(_names)}" if tariff.metered else None
+        price, name = price_of(world, tariff, history.currency)
         meters.append(name)
-        recurring: dict[str, Any] = {"interval": "month"}
-        if name is not None:
-            meter = world.api.v1.billing.meters.create(
-                {
-                    "display_name": name,
-                    "event_name": name,
-                    "default_aggregation": {"formula": "sum"},
-                }
-            )
-            recurring |= {"usage_type": "metered", "meter": meter.id}
-        params: Any = {
-            **tariff.params,
-            "product": world.api.v1.products.create({"name": "Rates"}).id,
-            "currency": history.currency,
-            "recurring": recurring,
-        }
-        price = world.api.v1.prices.create(params)
-        items.append({"price": price.id} | ({} if name else {"quantity": tariff.quantity}))
+        items.append({"price": price} | ({} if name else {"quantity": tariff.quantity}))
     made: Any = {"customer": line.customer, "items": items}
     return Run(history, line, world.api.v1.subscriptions.create(made).id, meters)
+
+
+def price_of(world: World, tariff: Tariff, currency: str) -> tuple[str, str | None]:
+    """Create the price of a tariff; return its id, and its meter's event name if it has one."""
+    name = f"calls_{next(_names)}" if tariff.metered else None
+    recurring: dict[str, Any] = {"interval": "month"}
+    if name is not None:
+        meter = world.api.v1.billing.meters.create(
+            {
+                "display_name": name,
+                "event_name": name,
+                "default_aggregation": {"formula": "sum"},
+            }
+        )
+        recurring |= {"usage_type": "metered", "meter": meter.id}
+    params: Any = {
+        **tariff.params,
+        "product": world.api.v1.products.create({"name": "Rates"}).id,
+        "currency": currency,
+        "recurring": recurring,
+    }
+    return world.api.v1.prices.create(params).id, name
 
 
 def _decimals(largest: int, places: int) -> st.SearchStrategy[str]:

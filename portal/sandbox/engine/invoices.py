@@ -7,7 +7,6 @@ from typing import Any
 from portal.sandbox import events, ids, money
 from portal.sandbox.engine import charges, clocks, lines, methods
 from portal.sandbox.engine.cards import Card
-from portal.sandbox.engine.moments import max_period_end
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.store import Db, Record
 
@@ -123,25 +122,26 @@ def refresh(db: Db, invoice: Record) -> Record:
     return invoice
 
 
-def preview(db: Db, subscription: Record) -> Record | None:
-    """Return the next invoice as it looks now, not stored; None when there will be none."""
-    planned = subscription["cancel_at"]
-    ending = planned is not None and planned <= max_period_end(subscription)
-    content = [] if ending else lines.licensed(db, subscription, following=True)
-    if subscription["status"] != "trialing":
-        content += lines.metered(db, subscription)
-    if subscription["status"] in ("canceled", "incomplete_expired") or not content:
+def imagined(
+    db: Db, subscription: Record, content: list[dict[str, Any]], *, now: int | None = None
+) -> Record | None:
+    """Return an invoice with `content` as it would be, not stored; None without a line.
+
+    With `now` it is due at once, else at the end of the present period.
+    """
+    if not content:
         return None
     customer = db.need("customer", subscription["_account"], subscription["customer"])
     item = subscription["items"][0]
+    end = item["current_period_end"] if now is None else now
     invoice = {
         **_base(subscription, customer, content),
         "id": "upcoming_" + ids.new("invoice"),
-        "billing_reason": "upcoming",
-        "created": item["current_period_end"],
-        "next_payment_attempt": item["current_period_end"] + DRAFT_SECONDS,
+        "billing_reason": "upcoming" if now is None else "subscription_update",
+        "created": end,
+        "next_payment_attempt": end + DRAFT_SECONDS if now is None else end,
         "period_start": item["current_period_start"],
-        "period_end": item["current_period_end"],
+        "period_end": end,
     }
     _total(db, invoice, customer)
     return invoice

@@ -22,9 +22,10 @@ def price_of(db: Db, subscription: Record, item: Record) -> Record:
     return db.need("price", subscription["_account"], item["price"])
 
 
-def _line(
+def line(
     db: Db, subscription: Record, item: Record, price: Record, quantity: int, start: int, end: int
 ) -> Line:
+    """Return the line of an item for a period, at its full price."""
     product = db.need("product", price["_account"], price["product"])
     amount = money.line_amount(price, quantity)
     return {
@@ -79,15 +80,15 @@ def licensed(db: Db, subscription: Record, *, following: bool = False) -> list[L
         start, end = item["current_period_start"], item["current_period_end"]
         if following:
             start, end = end, period_end(subscription, price, end)
-        line = _line(db, subscription, item, price, item["quantity"], start, end)
+        found = line(db, subscription, item, price, item["quantity"], start, end)
         if subscription["status"] == "trialing" and not following:
-            line.update(amount=0, description=_trial_text(db, line, price))
-        result.append(line)
+            found.update(amount=0, description=_trial_text(db, found, price))
+        result.append(found)
     return result
 
 
-def _trial_text(db: Db, line: Line, price: Record) -> str:
-    product = db.need("product", price["_account"], line["product"])
+def _trial_text(db: Db, found: Line, price: Record) -> str:
+    product = db.need("product", price["_account"], found["product"])
     return f"Trial period for {product['name']}"
 
 
@@ -98,10 +99,15 @@ def metered(db: Db, subscription: Record, *, until: int | None = None) -> list[L
         price = price_of(db, subscription, item)
         if not is_metered(price):
             continue
-        start, end = item["current_period_start"], until or item["current_period_end"]
+        start, end = usage_start(item), until or item["current_period_end"]
         count = counted(db, subscription, price, start, end)
-        result.append(_line(db, subscription, item, price, count, start, end))
+        result.append(line(db, subscription, item, price, count, start, end))
     return result
+
+
+def usage_start(item: Record) -> int:
+    """Return since when an item's usage is on its own price: a swap may come within a period."""
+    return int(item.get("_from") or item["current_period_start"])
 
 
 def counted(db: Db, subscription: Record, price: Record, start: int, end: int) -> int:
@@ -110,14 +116,14 @@ def counted(db: Db, subscription: Record, price: Record, start: int, end: int) -
     return usage.quantity(db, meter, subscription["customer"], start, end)
 
 
-def recount(db: Db, subscription: Record, line: Line) -> None:
+def recount(db: Db, subscription: Record, found: Line) -> None:
     """Bring a metered line of a draft up to date: late events count until finalization."""
-    price = db.need("price", subscription["_account"], line["price"])
-    product = db.need("product", price["_account"], line["product"])
-    start, end = line["period"]["start"], line["period"]["end"]
-    line["quantity"] = counted(db, subscription, price, start, end)
-    line["amount"] = money.line_amount(price, line["quantity"])
-    line["description"] = description(product, price, line["quantity"])
+    price = db.need("price", subscription["_account"], found["price"])
+    product = db.need("product", price["_account"], found["product"])
+    start, end = found["period"]["start"], found["period"]["end"]
+    found["quantity"] = counted(db, subscription, price, start, end)
+    found["amount"] = money.line_amount(price, found["quantity"])
+    found["description"] = description(product, price, found["quantity"])
 
 
 def ends_a_period(db: Db, subscription: Record, moment: int) -> bool:

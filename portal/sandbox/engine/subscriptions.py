@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from portal.sandbox import events, ids, serializers
-from portal.sandbox.engine import dunning, endings, invoices, lines, usage
+from portal.sandbox.engine import changes, dunning, endings, invoices, lines, usage
 from portal.sandbox.engine.moments import max_period_end, next_due, notice_owed
 from portal.sandbox.store import Db, Record
 
@@ -156,6 +156,7 @@ def _give_up(db: Db, subscription: Record, *, now: int) -> None:
 def _end_as_scheduled(db: Db, subscription: Record, *, now: int) -> None:
     end = min(now, max_period_end(subscription))
     content = lines.metered(db, subscription, until=end) if not _in_trial(subscription) else []
+    content += subscription.pop("_pending", [])
     if content and subscription["status"] != "unpaid":
         invoice = invoices.create(db, subscription, content, reason="subscription_cycle", now=now)
         subscription["latest_invoice"] = invoice["id"]
@@ -174,11 +175,13 @@ def renew(db: Db, subscription: Record, *, now: int) -> Record | None:
     """
     before = serializers.render(db, subscription)
     content = [] if _in_trial(subscription) else lines.metered(db, subscription)
+    content += subscription.pop("_pending", [])
     if _in_trial(subscription):
         subscription["status"] = "active"
     for item in subscription["items"]:
         start = item["current_period_end"]
         price = lines.price_of(db, subscription, item)
+        item.pop("_from", None)
         item["current_period_start"] = start
         item["current_period_end"] = lines.period_end(subscription, price, start)
     subscription["_due_at"] = next_due(subscription)
@@ -229,11 +232,16 @@ def cancel(
     now: int,
     reason: str = "cancellation_requested",
     invoice_now: bool = False,
+    prorate: bool = False,
     comment: str | None = None,
     feedback: str | None = None,
 ) -> Record:
-    """Cancel now. With `invoice_now` the usage since the period's start is invoiced at once."""
-    content = lines.metered(db, subscription, until=now) if invoice_now else []
+    """Cancel now. With `invoice_now` what is open is invoiced at once: usage, waiting prorations.
+
+    With `prorate` as well, so is the credit for what was paid in advance.
+    """
+    content = changes.last(db, subscription, prorate=prorate, now=now) if invoice_now else []
+    subscription.pop("_pending", None)
     if content:
         invoice = invoices.create(db, subscription, content, reason="subscription_update", now=now)
         subscription["latest_invoice"] = invoice["id"]

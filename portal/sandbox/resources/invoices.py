@@ -7,7 +7,7 @@ from portal.sandbox.call import Call, Json, operation
 from portal.sandbox.engine import charges, onboarding
 from portal.sandbox.engine import invoices as engine
 from portal.sandbox.engine.results import PayResult
-from portal.sandbox.errors import StripeError, invalid, missing_param, unsupported
+from portal.sandbox.errors import StripeError, invalid, unsupported
 from portal.sandbox.resources import common
 from portal.sandbox.resources.payment_methods import virtual
 from portal.sandbox.serializers.base import listing
@@ -160,30 +160,6 @@ def lines(call: Call) -> Json:
     end = start + common.limits(call)
     data = [render_line(invoice, line) for line in invoice["lines"][start:end]]
     return listing(data, f"/v1/invoices/{invoice['id']}/lines", has_more=len(found) > end)
-
-
-@operation("PostInvoicesCreatePreview", "subscription customer preview_mode")
-def preview(call: Call) -> Json:
-    """Return the next invoice as it looks now; nothing is stored."""
-    if "subscription" not in call.params:
-        raise missing_param("subscription")
-    if call.params.get("preview_mode", "next") != "next":
-        raise unsupported("preview_mode=recurring", "preview_mode")
-    subscription = common.from_param(call, "subscription", "subscription")
-    customer = call.params.get("customer", subscription["customer"])
-    if customer != subscription["customer"]:
-        common.from_param(call, "customer", "customer")
-        raise invalid(
-            f"The subscription {subscription['id']} does not belong to customer {customer}.",
-            "subscription",
-            "resource_missing",
-        )
-    invoice = engine.preview(call.db, subscription)
-    if invoice is None:
-        raise StripeError(
-            404, f"No upcoming invoices for customer: '{customer}'", code="invoice_upcoming_none"
-        )
-    return common.show(call, invoice)
 
 
 @operation("GetInvoicePayments", "invoice status created", listing=True)

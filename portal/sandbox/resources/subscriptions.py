@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from portal.sandbox import events
 from portal.sandbox.call import Call, Json, operation
-from portal.sandbox.engine import clocks, invoices, lines, methods, onboarding
+from portal.sandbox.engine import changes, clocks, invoices, lines, methods, onboarding
 from portal.sandbox.engine import subscriptions as engine
 from portal.sandbox.engine.moments import max_period_end
+from portal.sandbox.engine.prorations import Change
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.errors import StripeError, invalid, missing_param, not_found, unsupported
-from portal.sandbox.resources import common, trials
+from portal.sandbox.resources import common, plan_changes, trials
 from portal.sandbox.resources.payment_methods import virtual
 from portal.sandbox.resources.sessions import check_sellable
 from portal.sandbox.serializers.base import listing
@@ -171,7 +172,8 @@ def _living(call: Call) -> Record:
 @operation(
     "PostSubscriptionsSubscriptionExposedId",
     "metadata description default_payment_method cancel_at cancel_at_period_end"
-    " cancellation_details proration_behavior",
+    " cancellation_details proration_behavior proration_date billing_cycle_anchor payment_behavior"
+    " items.id items.price items.quantity items.deleted items.metadata off_session",
 )
 def update(call: Call) -> Json:
     """Change a subscription, or schedule its end or take that back."""
@@ -181,16 +183,35 @@ def update(call: Call) -> Json:
             "You may only specify one of these parameters: cancel_at, cancel_at_period_end.",
             "cancel_at",
         )
-    if "proration_behavior" in params and "cancel_at" not in params:
-        raise unsupported("prorating", "proration_behavior")
+    wanted = plan_changes.read(call, subscription, params)
+    _check_prorating(params, wanted is not None)
     with events.changing(call.db, subscription, engine.UPDATED, now=call.now):
         common.merge_metadata(subscription, params)
         common.assign(subscription, params, "description")
         if "default_payment_method" in params:
-            wanted = params["default_payment_method"]
-            subscription["default_payment_method"] = wanted and _own(call, subscription, wanted)
+            method = params["default_payment_method"]
+            subscription["default_payment_method"] = method and _own(call, subscription, method)
+    if wanted is not None:
+        subscription = _change(call, subscription, wanted)
     _schedule(call, subscription)
     return common.show(call, subscription)
+
+
+def _check_prorating(params: Json, changing: bool) -> None:
+    """Refuse words about a change where nothing changes, and ends that would be prorated."""
+    for name in ("proration_behavior", "proration_date"):
+        if name in params and not changing and "cancel_at" not in params:
+            raise unsupported(f"{name} without a change of items", name)
+    wanted = params.get("payment_behavior", "allow_incomplete")
+    if wanted not in ("allow_incomplete", "error_if_incomplete"):
+        raise unsupported(f"payment_behavior={wanted}", "payment_behavior")
+
+
+def _change(call: Call, subscription: Record, wanted: Change) -> Record:
+    result = changes.change(call.db, subscription, wanted, now=call.now)
+    if result is not None and result.kind != "paid":
+        _refuse_if_asked(call, result)
+    return call.db.need("subscription", call.account, subscription["id"])
 
 
 def _own(call: Call, subscription: Record, wanted: str) -> str:
@@ -243,14 +264,15 @@ def _end(call: Call, subscription: Record) -> int:
 def cancel(call: Call) -> Json:
     """Cancel now; with `invoice_now` the open period's usage is invoiced."""
     subscription, params = _living(call), call.params
-    if params.get("prorate"):
-        raise unsupported("prorating", "prorate")
+    if params.get("prorate") and not params.get("invoice_now"):
+        raise unsupported("prorating without invoice_now", "prorate")
     details = params.get("cancellation_details") or {}
     ended = engine.cancel(
         call.db,
         subscription,
         now=call.now,
         invoice_now=bool(params.get("invoice_now")),
+        prorate=bool(params.get("prorate")),
         comment=details.get("comment") or None,
         feedback=details.get("feedback") or None,
     )
