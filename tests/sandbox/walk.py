@@ -324,3 +324,34 @@ def _confirm(world: World) -> Good:
     opened = world.session(world.licensed())
     pairs = {"payment_method": "pm_card_visa", "expected_amount": str(opened.amount_total)}
     return Good(f"/v1/payment_pages/{opened.id}/confirm", pairs)
+
+
+def charge(world: World) -> str:
+    found = world.api.v1.payment_intents.retrieve(intent(world))
+    return str(found.latest_charge)
+
+
+def refund(world: World) -> str:
+    return world.api.v1.refunds.create({"charge": charge(world)}).id
+
+
+def movement(world: World) -> str:
+    return str(world.api.v1.charges.retrieve(charge(world)).balance_transaction)
+
+
+_plain("GetCharges", "/v1/charges", limit="3")
+_plain("GetRefunds", "/v1/refunds", limit="3")
+_plain("GetBalanceTransactions", "/v1/balance_transactions", type="charge")
+_plain("GetApplicationFees", "/v1/application_fees", own=True)
+_on("GetChargesCharge", "/v1/charges/{}", charge)
+_on("PostRefunds", "/v1/refunds", charge, {"charge": "{}", "reason": "requested_by_customer"})
+_on("GetRefundsRefund", "/v1/refunds/{}", refund)
+_on("PostRefundsRefund", "/v1/refunds/{}", refund, {"metadata[a]": "1"})
+_on("GetBalanceTransactionsId", "/v1/balance_transactions/{}", movement)
+
+
+@good("GetApplicationFeesId")
+def _fee(world: World) -> Good:
+    world.subscribe(world.licensed(), subscription_data={"application_fee_percent": 10})
+    taken = world.platform_api.v1.application_fees.list().data[0]
+    return Good(f"/v1/application_fees/{taken.id}", own=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portal.sandbox import accounts, events, faults, ids, serializers
-from portal.sandbox.engine import cards, dunning, onboarding
+from portal.sandbox.engine import balance, cards, dunning, onboarding
 from portal.sandbox.engine.results import Kind, PayResult
 from portal.sandbox.store import Db, Record
 
@@ -150,6 +150,8 @@ def take(db: Db, invoice: Record, method: Record, attempt: Attempt) -> PayResult
         last_payment_error=None,
         next_action=None,
     )
+    subscription = db.need("subscription", invoice["_account"], invoice["subscription"])
+    balance.record_charge(db, invoice, subscription, intent, method, now=attempt.now)
     db.save(intent)
     events.emit(db, intent, "payment_intent.succeeded", now=attempt.now)
     payment.update(status="paid", amount_paid=payment["amount_requested"])

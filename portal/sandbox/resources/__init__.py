@@ -2,6 +2,7 @@
 
 from portal.sandbox.resources import (
     account,
+    balances,
     customers,
     endpoints,
     event_log,
@@ -21,6 +22,7 @@ from portal.sandbox.resources import (
 
 __all__ = [
     "account",
+    "balances",
     "customers",
     "endpoints",
     "event_log",

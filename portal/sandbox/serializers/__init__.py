@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from portal.sandbox.serializers import (
     accounts,
+    balance,
     customers,
     endpoints,
     invoices,
@@ -23,9 +24,12 @@ from portal.sandbox.store import Db, Record
 
 _RENDERERS: dict[str, Callable[[Db, Record], Json]] = {
     "account": accounts.render,
+    "application_fee": balance.render_fee,
+    "balance_transaction": balance.render_transaction,
     "billing.meter": meters.render,
     "billing_portal.configuration": portals.render_configuration,
     "billing_portal.session": portals.render_session,
+    "charge": balance.render_charge,
     "checkout.session": sessions.render,
     "customer": customers.render,
     "invoice": invoices.render,
@@ -34,6 +38,7 @@ _RENDERERS: dict[str, Callable[[Db, Record], Json]] = {
     "payment_method": payments.render_method,
     "price": prices.render,
     "product": products.render,
+    "refund": balance.render_refund,
     "subscription": subscriptions.render,
     "test_helpers.test_clock": test_clocks.render,
     "webhook_endpoint": endpoints.render,
