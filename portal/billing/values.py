@@ -6,6 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from portal.rating import Tier
+
 
 class UsageType(StrEnum):
     """How a price is charged."""
@@ -139,6 +141,10 @@ class PriceSpec:
     interval: str
     meter_id: str | None
     metadata: Mapping[str, str]
+    tiers: tuple[Tier, ...] = ()
+    """For a tiered price, which is always metered; ``unit_minor`` is then 0."""
+    is_volume: bool = False
+    """Whether the tier of the total applies to all units (Stripe: tiers_mode=volume)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +170,10 @@ class CheckoutSpec:
     cancel_url: str
     expires_at: datetime
     metadata: Mapping[str, str]
+    trial_days: int = 0
+    """Days until the first invoice; a card is asked for all the same."""
+    takes_coupons: bool = False
+    """Whether the page has a field for a promotion code."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,6 +121,8 @@ def _intend(subscription_uuid: str, user_id: int, urls: ReturnUrls) -> _Intent:
             cancel_url=attempt.cancel_url,
             expires_at=attempt.expires_at,
             metadata=about,
+            trial_days=attempt.price.policy_version.trial_days,
+            takes_coupons=attempt.price.policy_version.takes_coupons,
         ),
     )
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, ForeignKey, Integer, String, UniqueConstraint
+from sqlalchemy import JSON, Boolean, ForeignKey, Integer, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal import clock, rating
@@ -35,6 +35,16 @@ class MonetizationPlan(StrEnum):
 
     FIXED = "FIXEDRATE"
     DYNAMIC = "DYNAMICRATE"
+
+
+class PricingModel(StrEnum):
+    """How a dynamic plan's price turns calls into money."""
+
+    PER_REQUEST = "PER_REQUEST"
+    GRADUATED = "GRADUATED"
+    """Each call costs what its own tier says; a first tier of 0 includes calls in a base fee."""
+    VOLUME = "VOLUME"
+    """All calls of a cycle cost what the tier of their total says."""
 
 
 class Permission(StrEnum):
@@ -124,6 +134,14 @@ class PolicyVersion(Model):
     """Major units of the currency for each billing cycle."""
     price_per_request: Mapped[Decimal | None] = mapped_column(DecimalText)
     """Major units of the currency for one request."""
+    pricing_model: Mapped[str | None] = mapped_column(String(15))
+    """How a dynamic plan is charged; ``None`` for others, and as ``PER_REQUEST``."""
+    tiers: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    """``up_to`` (``null`` for the last), ``unit`` and ``flat`` as text in major units."""
+    trial_days: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """Days before the first invoice is due; the card is asked for at once."""
+    takes_coupons: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    """Whether the payment page has a field for a promotion code."""
     currency: Mapped[str | None] = mapped_column(String(3))
     """Upper case, as WSO2 stores it."""
     billing_cycle: Mapped[str | None] = mapped_column(String(15))
@@ -144,6 +162,24 @@ class PolicyVersion(Model):
         return self.monetization_plan == MonetizationPlan.DYNAMIC
 
     @property
+    def is_tiered(self) -> bool:
+        """Whether the price of a request depends on how many were made."""
+        return self.pricing_model in (PricingModel.GRADUATED, PricingModel.VOLUME)
+
+    @property
+    def price_tiers(self) -> tuple[rating.Tier, ...]:
+        """The tiers in minor units; empty for a price without tiers."""
+        currency = self.currency or ""
+        return tuple(
+            rating.Tier(
+                up_to=tier["up_to"],
+                unit_minor=unit_in_minor(Decimal(tier["unit"]), currency),
+                flat_minor=Decimal(to_minor(Decimal(tier["flat"]), currency)),
+            )
+            for tier in self.tiers or ()
+        )
+
+    @property
     def usage_type(self) -> UsageType:
         """How the billing engine charges this version."""
         return UsageType.METERED if self.is_dynamic else UsageType.LICENSED
@@ -151,6 +187,8 @@ class PolicyVersion(Model):
     @property
     def unit_minor(self) -> Decimal:
         """The price of one unit in minor units: of a cycle, or of a request."""
+        if self.is_tiered:
+            return Decimal(0)
         if self.price_per_request is not None and self.currency:
             return unit_in_minor(self.price_per_request, self.currency)
         if self.fixed_rate is not None and self.currency:
@@ -163,6 +201,9 @@ class PolicyVersion(Model):
         if not self.is_commercial or not self.currency:
             return None
         currency = self.currency.lower()
+        if self.is_tiered:
+            make = rating.volume if self.pricing_model == PricingModel.VOLUME else rating.graduated
+            return make(currency, *self.price_tiers)
         if self.is_dynamic:
             return rating.per_call(self.unit_minor, currency)
         return rating.fixed(int(self.unit_minor), currency)
@@ -170,6 +211,8 @@ class PolicyVersion(Model):
     @property
     def price_words(self) -> str:
         """The price as WSO2's developer portal states it: ``9.99 USD per month``."""
+        if self.is_tiered:
+            return self._tiers_words
         if self.price_per_request is not None:
             return f"{plain(self.price_per_request)} {self.currency} per Request"
         if self.fixed_rate is not None:
@@ -183,3 +226,15 @@ class PolicyVersion(Model):
             return ""
         places = 2 if exponent(self.currency) == 3 else exponent(self.currency)
         return f"{self.fixed_rate:.{places}f}"
+
+    @property
+    def _tiers_words(self) -> str:
+        """A tiered price in one line, such as ``1,000 Requests included, then 0.004 USD …``."""
+        first, *others = self.tiers
+        cheapest = min((Decimal(tier["unit"]) for tier in self.tiers), default=Decimal(0))
+        if self.pricing_model == PricingModel.GRADUATED and Decimal(first["unit"]) == 0 and others:
+            then = f"then {plain(Decimal(others[0]['unit']))} {self.currency} per Request"
+            base = Decimal(first["flat"])
+            fee = f"{plain(base)} {self.currency} per {self.billing_cycle} with " if base else ""
+            return f"{fee}{first['up_to']:,} Requests included, {then}"
+        return f"from {plain(cheapest)} {self.currency} per Request"

@@ -82,6 +82,8 @@ _PARTS: dict[tuple[str, str], Callable[[Db, Record], Any]] = {
     ("invoice", "payments"): _payments,
     ("price", "tiers"): _tiers,
 }
+#: What Stripe's document does not let be null: a price without tiers has no such key.
+_LEFT_OUT = frozenset({("price", "tiers")})
 
 
 def apply(db: Db, account: str, result: Json, paths: list[str]) -> Json:
@@ -131,7 +133,9 @@ def _open(db: Db, account: str, node: Json, inner: str) -> bool:
     key = (node["object"], inner)
     if key in _PARTS:
         record = db.get(node["object"], account, node["id"])
-        node[inner] = None if record is None else _PARTS[key](db, record)
+        part = None if record is None else _PARTS[key](db, record)
+        if part is not None or key not in _LEFT_OUT:
+            node[inner] = part
         return True
     if key not in _IDS:
         return False

@@ -19,7 +19,7 @@ from portal.errors import Invalid
 from portal.extensions import db
 from portal.models.api import CONNECTED_ACCOUNT, Api, Lifecycle
 from portal.models.offer import EnginePrice, Offer, PortalConfiguration
-from portal.models.policy import Policy
+from portal.models.policy import Policy, PricingModel
 from portal.models.subscription import Billing, Subscription
 
 LONGEST_PRODUCT_NAME = 250
@@ -199,6 +199,8 @@ def _sale(api: Api, policy: Policy, row: EnginePrice) -> Sale:
             interval=str(version.billing_cycle),
             meter_id=None,
             metadata=about,
+            tiers=version.price_tiers,
+            is_volume=version.pricing_model == PricingModel.VOLUME,
         ),
     )
 

@@ -12,13 +12,16 @@ from typing import Any, TypeVar
 
 from portal import money
 from portal.errors import Invalid
-from portal.models.policy import BillingPlan, MonetizationPlan, Permission, QuotaType
+from portal.models.policy import BillingPlan, MonetizationPlan, Permission, PricingModel, QuotaType
+from portal.services import tier_rules
 
 T = TypeVar("T")
 
 LONGEST_NAME = 60
 LARGEST_COUNT = 2_147_483_647
 MOST_ATTRIBUTES = 20
+#: Stripe: a trial lasts at most 730 days.
+LONGEST_TRIAL = 730
 #: Decimal's own arithmetic is exact up to 28 digits; longer input would be rounded.
 MOST_DIGITS = 24
 TIME_UNITS = ("min", "hours", "days", "months", "years")
@@ -47,7 +50,12 @@ class PlanDraft:
     billing_plan: str = BillingPlan.FREE
     monetization_plan: str = MonetizationPlan.FIXED
     fixed_price: str = ""
+    pricing_model: str = PricingModel.PER_REQUEST
     price_per_request: str = ""
+    tiers: str = ""
+    """One on each line, see ``services/tier_rules.py``."""
+    trial_days: str = ""
+    takes_coupons: bool = False
     currency: str = ""
     billing_cycle: str = ""
     permission_type: str = Permission.NONE
@@ -67,6 +75,10 @@ class Price:
     monetization_plan: str | None = None
     fixed_rate: Decimal | None = None
     price_per_request: Decimal | None = None
+    pricing_model: str | None = None
+    tiers: tuple[dict[str, Any], ...] = ()
+    trial_days: int = 0
+    takes_coupons: bool = False
     currency: str | None = None
     billing_cycle: str | None = None
 
@@ -272,21 +284,50 @@ def _price(draft: PlanDraft, found: _Findings) -> Price:
     cycle = found.take(
         "billing_cycle", lambda: choice(draft.billing_cycle, CYCLES, "billing cycle"), ""
     )
-    fixed = per_request = None
+    fields: dict[str, Any] = {}
     if kind == MonetizationPlan.FIXED:
-        fixed = found.take("fixed_price", lambda: fixed_price(draft.fixed_price, currency), None)
-    elif kind == MonetizationPlan.DYNAMIC:
-        per_request = found.take(
-            "price_per_request", lambda: request_price(draft.price_per_request, currency), None
+        fields["fixed_rate"] = found.take(
+            "fixed_price", lambda: fixed_price(draft.fixed_price, currency), None
         )
+    elif kind == MonetizationPlan.DYNAMIC:
+        fields = _by_use(draft, currency, found)
     return Price(
         billing_plan=billing,
         monetization_plan=kind,
-        fixed_rate=fixed,
-        price_per_request=per_request,
         currency=currency,
         billing_cycle=cycle,
+        trial_days=found.take("trial_days", lambda: _trial(draft.trial_days), 0),
+        takes_coupons=draft.takes_coupons,
+        **fields,
     )
+
+
+def _by_use(draft: PlanDraft, currency: str, found: _Findings) -> dict[str, Any]:
+    model = found.take(
+        "pricing_model", lambda: choice(draft.pricing_model, PricingModel, "price model"), ""
+    )
+    if model in (PricingModel.GRADUATED, PricingModel.VOLUME):
+        tiers: tuple[dict[str, Any], ...] = ()
+        return {
+            "pricing_model": model,
+            "tiers": found.take(
+                "tiers", lambda: tuple(tier_rules.read(draft.tiers, currency)), tiers
+            ),
+        }
+    return {
+        "price_per_request": found.take(
+            "price_per_request", lambda: request_price(draft.price_per_request, currency), None
+        )
+    }
+
+
+def _trial(given: str) -> int:
+    text = given.strip()
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit()) or int(text) > LONGEST_TRIAL:
+        raise ValueError(f"Enter the days of the free trial, up to {LONGEST_TRIAL}, or nothing.")
+    return int(text)
 
 
 def _currency(given: str) -> str:

@@ -15,10 +15,11 @@ from portal import clock
 from portal.errors import Conflict, Invalid
 from portal.extensions import db
 from portal.models.api import Api, ApiPolicy
-from portal.models.policy import Policy, PolicyVersion, QuotaType
+from portal.models.policy import Policy, PolicyVersion, PricingModel, QuotaType
 from portal.models.subscription import Subscription
 from portal.models.user import EVERYONE, PORTAL_ROLES, User, UserRole
 from portal.money import plain
+from portal.services import tier_rules
 from portal.services.paging import Page, Slice, page_of
 from portal.services.plan_rules import CleanPlan, PlanDraft, Price, check
 
@@ -149,6 +150,10 @@ def draft_of(policy: Policy) -> PlanDraft:
         price_per_request=(
             "" if version.price_per_request is None else plain(version.price_per_request)
         ),
+        pricing_model=version.pricing_model or PricingModel.PER_REQUEST,
+        tiers=tier_rules.written(version.tiers or ()),
+        trial_days=str(version.trial_days or ""),
+        takes_coupons=version.takes_coupons,
         currency=version.currency or "USD",
         billing_cycle=version.billing_cycle or "month",
         permission_type=policy.permission_type,
@@ -166,6 +171,10 @@ def price_of(version: PolicyVersion) -> Price:
         monetization_plan=version.monetization_plan,
         fixed_rate=version.fixed_rate,
         price_per_request=version.price_per_request,
+        pricing_model=version.pricing_model,
+        tiers=tuple(version.tiers or ()),
+        trial_days=version.trial_days,
+        takes_coupons=version.takes_coupons,
         currency=version.currency,
         billing_cycle=version.billing_cycle,
     )
@@ -214,6 +223,10 @@ def _version(number: int, price: Price, actor: str) -> PolicyVersion:
         "monetization_plan": price.monetization_plan,
         "fixed_rate": price.fixed_rate,
         "price_per_request": price.price_per_request,
+        "pricing_model": price.pricing_model,
+        "tiers": list(price.tiers),
+        "trial_days": price.trial_days,
+        "takes_coupons": price.takes_coupons,
         "currency": price.currency,
         "billing_cycle": price.billing_cycle,
     }

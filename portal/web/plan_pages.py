@@ -77,7 +77,19 @@ class PlanForm(FlaskForm):
         validate_choice=False,
     )
     fixed_price = StringField("Fixed Rate")
+    pricing_model = SelectField(
+        "Price Model",
+        choices=[
+            SelectChoice("PER_REQUEST", "One price for each request"),
+            SelectChoice("GRADUATED", "Tiers, each with its own price"),
+            SelectChoice("VOLUME", "Tiers, one price for all by the total"),
+        ],
+        validate_choice=False,
+    )
     price_per_request = StringField("Price Per Request")
+    tiers = TextAreaField("Tiers")
+    trial_days = StringField("Free Trial Days")
+    takes_coupons = BooleanField("Promotion codes are taken")
     currency = StringField("Currency")
     billing_cycle = SelectField(
         "Billing Cycle",
@@ -109,6 +121,7 @@ class PlanForm(FlaskForm):
         }
         return PlanDraft(
             stop_on_quota_reach=bool(self.stop_on_quota_reach.data),
+            takes_coupons=bool(self.takes_coupons.data),
             permission_roles=tuple(
                 role.strip() for role in str(self.permission_roles.data or "").split(",")
             ),
@@ -117,7 +130,7 @@ class PlanForm(FlaskForm):
         )
 
 
-_READ_APART = ("stop_on_quota_reach", "permission_roles", "custom_attributes")
+_READ_APART = ("stop_on_quota_reach", "takes_coupons", "permission_roles", "custom_attributes")
 
 
 def _pairs(text: str) -> tuple[tuple[str, str], ...]:
@@ -132,6 +145,7 @@ def _filled(draft: PlanDraft, revision: str = "") -> PlanForm:
         **values,
         revision=revision,
         stop_on_quota_reach=draft.stop_on_quota_reach,
+        takes_coupons=draft.takes_coupons,
         permission_roles=", ".join(draft.permission_roles),
         custom_attributes="\n".join(f"{name} = {value}" for name, value in draft.custom_attributes),
     )

@@ -5,6 +5,7 @@ import pytest
 
 from portal.billing.engine import CheckoutState
 from portal.errors import BillingEngineError, EngineObjectMissing, EngineUnavailable, Invalid
+from portal.rating import Tier
 from tests.contract.conftest import CUSTOMER, FIXED, METER, PRODUCT
 
 BACK = "https://portal.example"
@@ -163,3 +164,29 @@ def test_after_a_lost_answer_the_same_call_finds_what_was_made(world, engine, se
     found = calls[kind]()
     assert found == calls[kind]()
     assert world.count(kind) == 1
+
+
+TIERS = (
+    Tier(up_to=1000, flat_minor=Decimal(500)),
+    Tier(up_to=10_000, unit_minor=Decimal("0.4")),
+    Tier(up_to=None, unit_minor=Decimal("0.000000000001")),
+)
+
+
+@pytest.mark.parametrize("is_volume", [False, True], ids=["graduated", "volume"])
+def test_a_tiered_price_is_found_again_and_another_under_its_name_is_refused(
+    world, engine, seller, is_volume
+):
+    seller.product()
+    spec = replace(seller.metered(), unit_minor=Decimal(0), tiers=TIERS, is_volume=is_volume)
+    made = engine.ensure_price(world.account, spec, key="tiers")
+    engine.archive_price(world.account, made)
+    assert engine.ensure_price(world.account, spec, key="again") == made
+    assert world.count("prices") == 1
+    for other in (
+        replace(spec, is_volume=not is_volume),
+        replace(spec, tiers=(replace(TIERS[0], flat_minor=Decimal(501)), *TIERS[1:])),
+        replace(spec, tiers=(), unit_minor=Decimal("0.25")),
+    ):
+        with pytest.raises(BillingEngineError):
+            engine.ensure_price(world.account, other, key="other")

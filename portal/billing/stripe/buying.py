@@ -2,7 +2,11 @@
 
 import stripe
 from stripe.params import CustomerCreateParams
-from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
+from stripe.params.checkout import (
+    SessionCreateParams,
+    SessionCreateParamsLineItem,
+    SessionCreateParamsSubscriptionData,
+)
 
 from portal.billing.engine import (
     CheckoutSession,
@@ -125,7 +129,7 @@ def _session_params(spec: CheckoutSpec, key: str) -> SessionCreateParams:
         # Stripe refuses a quantity for metered prices and demands one for the others.
         item["quantity"] = 1
     metadata = {**spec.metadata, translate.REFERENCE: spec.reference}
-    return {
+    params: SessionCreateParams = {
         "mode": "subscription",
         "customer": spec.customer_id,
         "line_items": [item],
@@ -133,12 +137,27 @@ def _session_params(spec: CheckoutSpec, key: str) -> SessionCreateParams:
         "payment_method_types": ["card"],
         "client_reference_id": spec.reference,
         "metadata": {**metadata, ATTEMPT: key},
-        # A session's metadata is not copied to its subscription.
-        "subscription_data": {"metadata": metadata},
+        "subscription_data": _subscription_params(spec, metadata),
         "success_url": spec.success_url,
         "cancel_url": spec.cancel_url,
         "expires_at": epoch(spec.expires_at),
     }
+    if spec.takes_coupons:
+        params["allow_promotion_codes"] = True
+    if spec.trial_days:
+        # Without a card the trial would end in an invoice that nobody can pay.
+        params["payment_method_collection"] = "always"
+    return params
+
+
+def _subscription_params(
+    spec: CheckoutSpec, metadata: dict[str, str]
+) -> SessionCreateParamsSubscriptionData:
+    # A session's metadata is not copied to its subscription.
+    params: SessionCreateParamsSubscriptionData = {"metadata": metadata}
+    if spec.trial_days:
+        params["trial_period_days"] = spec.trial_days
+    return params
 
 
 def _attempt(found: stripe.Customer | stripe.checkout.Session) -> object:

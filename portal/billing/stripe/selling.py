@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any, Literal, cast
 
-from stripe.params import PriceCreateParams
+from stripe.params import PriceCreateParams, PriceCreateParamsTier
 from stripe.params.billing import MeterCreateParams
 
 from portal.billing.engine import MeterSpec, PriceSpec, ProductSpec, UsageType
@@ -12,6 +12,7 @@ from portal.billing.stripe.errors import portal_errors
 from portal.billing.stripe.translate import unit_price
 from portal.errors import BillingEngineError, EngineObjectMissing, Invalid
 from portal.money import plain as plain_decimal
+from portal.rating import Tier
 
 Interval = Literal["day", "week", "month", "year"]
 #: Where a meter event names its customer and its quantity.
@@ -118,7 +119,8 @@ class Selling(Connection):
     def _revive_price(self, account: str, spec: PriceSpec) -> str | None:
         with portal_errors():
             page = self.client.v1.prices.list(
-                {"lookup_keys": [spec.lookup_key], "limit": 1}, self.within(account)
+                {"lookup_keys": [spec.lookup_key], "limit": 1, "expand": ["data.tiers"]},
+                self.within(account),
             )
             if not page.data:
                 return None
@@ -202,14 +204,33 @@ def _price_params(spec: PriceSpec) -> PriceCreateParams:
     if spec.usage_type is UsageType.LICENSED:
         params["unit_amount"] = _whole(spec.unit_minor)
         params["recurring"] = {"interval": interval}
+        return params
+    params["recurring"] = {
+        "interval": interval,
+        "usage_type": "metered",
+        "meter": known(spec.meter_id or ""),
+    }
+    if spec.tiers:
+        params["billing_scheme"] = "tiered"
+        params["tiers_mode"] = _tiers_mode(spec)
+        params["tiers"] = [_tier_params(tier) for tier in spec.tiers]
     else:
         # A string, because the SDK would send Decimal("1E-12") in that notation.
         params["unit_amount_decimal"] = cast(Decimal, plain_decimal(spec.unit_minor))
-        params["recurring"] = {
-            "interval": interval,
-            "usage_type": "metered",
-            "meter": known(spec.meter_id or ""),
-        }
+    return params
+
+
+def _tiers_mode(spec: PriceSpec) -> Literal["graduated", "volume"]:
+    return "volume" if spec.is_volume else "graduated"
+
+
+def _tier_params(tier: Tier) -> PriceCreateParamsTier:
+    params: PriceCreateParamsTier = {
+        "up_to": "inf" if tier.up_to is None else tier.up_to,
+        "unit_amount_decimal": cast(Decimal, plain_decimal(tier.unit_minor)),
+    }
+    if tier.flat_minor:
+        params["flat_amount"] = _whole(tier.flat_minor)
     return params
 
 
@@ -224,7 +245,7 @@ def _refuse_other_price(found: dict[str, Any], spec: PriceSpec) -> None:
     same = (
         found.get("product") == spec.product_id
         and found.get("currency") == spec.currency
-        and unit_price(found) == spec.unit_minor
+        and _same_amounts(found, spec)
         and recurring.get("interval") == spec.interval
         and recurring.get("usage_type") == spec.usage_type
         and recurring.get("meter") == spec.meter_id
@@ -235,3 +256,22 @@ def _refuse_other_price(found: dict[str, Any], spec: PriceSpec) -> None:
             "Remove its lookup key in Stripe's dashboard, then press again.",
             engine_code="price_mismatch",
         )
+
+
+def _same_amounts(found: dict[str, Any], spec: PriceSpec) -> bool:
+    if not spec.tiers:
+        return found.get("billing_scheme") != "tiered" and unit_price(found) == spec.unit_minor
+    # Stripe shows a price's tiers only where they are asked for, as ensure_price does.
+    tiers = tuple(_tier(tier) for tier in found.get("tiers") or ())
+    return found.get("tiers_mode") == _tiers_mode(spec) and tiers == spec.tiers
+
+
+def _tier(found: dict[str, Any]) -> Tier:
+    def amount(name: str) -> Decimal:
+        return Decimal(str(found.get(f"{name}_decimal") or found.get(name) or 0))
+
+    return Tier(
+        up_to=found.get("up_to"),
+        unit_minor=amount("unit_amount"),
+        flat_minor=amount("flat_amount"),
+    )
