@@ -136,7 +136,7 @@ class PolicyVersion(Model):
     """Major units of the currency for one request."""
     pricing_model: Mapped[str | None] = mapped_column(String(15))
     """How a dynamic plan is charged; ``None`` for others, and as ``PER_REQUEST``."""
-    tiers: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    tiers: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
     """``up_to`` (``null`` for the last), ``unit`` and ``flat`` as text in major units."""
     trial_days: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     """Days before the first invoice is due; the card is asked for at once."""
@@ -230,8 +230,8 @@ class PolicyVersion(Model):
     @property
     def _tiers_words(self) -> str:
         """A tiered price in one line, such as ``1,000 Requests included, then 0.004 USD …``."""
-        first, *others = self.tiers
-        cheapest = min((Decimal(tier["unit"]) for tier in self.tiers), default=Decimal(0))
+        first, *others = self.tiers or []
+        cheapest = min(Decimal(tier["unit"]) for tier in (first, *others))
         if self.pricing_model == PricingModel.GRADUATED and Decimal(first["unit"]) == 0 and others:
             then = f"then {plain(Decimal(others[0]['unit']))} {self.currency} per Request"
             base = Decimal(first["flat"])

@@ -23,6 +23,7 @@ from portal.billing.engine import (
     Invoice,
     InvoiceLine,
     MeterSpec,
+    PriceSpec,
     SubscriptionSnapshot,
     UsageType,
     WebhookState,
@@ -261,7 +262,7 @@ class MemoryProvider:
         assert end
         is_metered = price.usage_type is UsageType.METERED
         quantity = self.counted(contract, start, end) if is_metered else 1
-        amount = rating.rate(rating.per_call(price.unit_minor, price.currency), quantity).minor
+        amount = _amount(price, quantity)
         line = InvoiceLine(
             description=f"{quantity} × {price.nickname}",
             quantity=quantity,
@@ -364,3 +365,10 @@ class MemoryProvider:
         )
         self.events.append(signed)
         return signed
+
+
+def _amount(price: PriceSpec, quantity: int) -> int:
+    if not price.tiers:
+        return rating.rate(rating.per_call(price.unit_minor, price.currency), quantity).minor
+    make = rating.volume if price.is_volume else rating.graduated
+    return rating.rate(make(price.currency, *price.tiers), quantity).minor

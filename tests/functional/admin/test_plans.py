@@ -187,3 +187,58 @@ def test_the_list_asks_no_more_for_fifty_plans_than_for_five(admin, factories):
     for number in range(5, 50):
         factories.fixed_policy("1", name=f"P{number}")
     assert statements.count(lambda: admin.get("/admin/plans")) == few
+
+
+TIERED = {
+    "billing_plan": "COMMERCIAL",
+    "monetization_plan": "DYNAMICRATE",
+    "pricing_model": "GRADUATED",
+    "tiers": "1000 = 0 + 5.00\nmore = 0.004",
+    "trial_days": "14",
+    "takes_coupons": "y",
+    "currency": "usd",
+    "billing_cycle": "month",
+}
+
+
+def test_a_price_with_included_requests_is_said_in_words_and_kept_as_written(admin):
+    admin.get("/admin/plans/new").submit("Save", fill(**TIERED))
+    assert "5 USD per month with 1,000 Requests included, then 0.004 USD per Request" in admin.text
+    version = db.session.query(Policy).one().current
+    assert version.tiers == [
+        {"up_to": 1000, "unit": "0", "flat": "5"},
+        {"up_to": None, "unit": "0.004", "flat": "0"},
+    ]
+    assert (version.trial_days, version.takes_coupons) == (14, True)
+    assert version.price_per_request is None
+    uuid = version.policy.uuid
+    admin.get(f"/admin/plans/{uuid}/edit")
+    assert admin.soup.select_one("#tiers").get_text().strip() == "1000 = 0 + 5\nmore = 0.004"
+    admin.submit("Save")
+    assert "is saved." in admin.text
+    assert db.session.query(PolicyVersion).count() == 1
+
+
+def test_another_tier_makes_another_version(admin):
+    admin.get("/admin/plans/new").submit("Save", fill(**TIERED))
+    uuid = db.session.query(Policy).one().uuid
+    admin.get(f"/admin/plans/{uuid}/edit")
+    admin.submit("Save", {"tiers": "1000 = 0 + 5.00\nmore = 0.003"})
+    assert "as version 2" in admin.text
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("tiers", "1000 = 0.005", "at least 2 tiers"),
+        ("tiers", "1000 = 0\nmore = 0.0000000000000001", "Line 2"),
+        ("trial_days", "731", "up to 730"),
+        ("trial_days", "-1", "up to 730"),
+        ("pricing_model", "AUCTION", "Choose the price model"),
+    ],
+)
+def test_a_wrong_tier_or_trial_is_refused_beside_its_field(admin, field, value, words):
+    admin.get("/admin/plans/new")
+    admin.submit("Save", fill(**{**TIERED, field: value}), expect=422)
+    assert words in admin.soup.select_one(f"#{field}-error").get_text()
+    assert db.session.query(Policy).count() == 0

@@ -1,6 +1,7 @@
 """Switching an API's monetization on and off, as the billing engine sees it."""
 
 from dataclasses import replace
+from decimal import Decimal
 from threading import Barrier, Thread
 
 import pytest
@@ -310,3 +311,21 @@ def test_two_who_save_at_once_sell_each_plan_once(app, engine, api):
     assert db.session.query(Offer).count() == 2
     assert db.session.query(EnginePrice).count() == 2
     assert db.session.query(PortalConfiguration).count() == 1
+
+
+def test_a_tiered_plan_is_sold_with_its_tiers(engine, factories, metered):
+    change_price(
+        metered,
+        pricing_model="GRADUATED",
+        price_per_request="",
+        tiers="1000 = 0 + 5.00\nmore = 0.004",
+    )
+    api = factories.api("Tides", metered)
+    assert enable(engine, api).is_complete
+    (price,) = (price.spec for price in held(engine).prices.values())
+    assert price.meter_id
+    assert not price.is_volume
+    assert [(tier.up_to, tier.unit_minor, tier.flat_minor) for tier in price.tiers] == [
+        (1000, Decimal(0), Decimal(500)),
+        (None, Decimal("0.4"), Decimal(0)),
+    ]
