@@ -112,18 +112,7 @@ def _intend(subscription_uuid: str, user_id: int, urls: ReturnUrls) -> _Intent:
             },
         ),
         page_key=f"checkout:{attempt.uuid}",
-        page=CheckoutSpec(
-            customer_id=attempt.customer.shared_customer_id or "",
-            price_id=attempt.price.plan_id or "",
-            usage_type=attempt.price.policy_version.usage_type,
-            reference=subscription.uuid,
-            success_url=attempt.success_url,
-            cancel_url=attempt.cancel_url,
-            expires_at=attempt.expires_at,
-            metadata=about,
-            trial_days=attempt.price.policy_version.trial_days,
-            takes_coupons=attempt.price.policy_version.takes_coupons,
-        ),
+        page=checkouts.page_spec(attempt, subscription, about),
     )
 
 

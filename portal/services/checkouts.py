@@ -5,7 +5,7 @@ open for a subscription. What the payment page became is applied here, whoever n
 webhook, the browser coming back, or the worker.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ from sqlalchemy import String, cast, exists, func, select
 from sqlalchemy.exc import IntegrityError
 
 from portal import clock
-from portal.billing.engine import CheckoutSession, CheckoutState
+from portal.billing.engine import CheckoutSession, CheckoutSpec, CheckoutState
 from portal.errors import Conflict
 from portal.extensions import db
 from portal.models import (
@@ -121,6 +121,25 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
             raise
         return winner
     return attempt
+
+
+def page_spec(
+    attempt: CheckoutAttempt, subscription: Subscription, about: Mapping[str, str]
+) -> CheckoutSpec:
+    """Return the payment page of an attempt: the same each time, from what is stored with it."""
+    version = attempt.price.policy_version
+    return CheckoutSpec(
+        customer_id=attempt.customer.shared_customer_id or "",
+        price_id=attempt.price.plan_id or "",
+        usage_type=version.usage_type,
+        reference=subscription.uuid,
+        success_url=attempt.success_url,
+        cancel_url=attempt.cancel_url,
+        expires_at=attempt.expires_at,
+        metadata=about,
+        trial_days=version.trial_days,
+        takes_coupons=version.takes_coupons,
+    )
 
 
 def _too_late_to_open(attempt: CheckoutAttempt) -> bool:

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portal.services import tier_rules
@@ -51,6 +51,7 @@ def test_what_is_wrong_is_said_with_its_line(text, currency, words):
         tier_rules.read(text, currency)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     ends=st.lists(st.integers(1, 10**9), min_size=1, max_size=19, unique=True),
     units=st.lists(
