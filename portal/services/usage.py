@@ -20,7 +20,7 @@ from portal.services import ledger, periods
 from portal.services.inserting import insert_missing, parts
 from portal.services.ledger import LONGEST_RESOURCE, Alike, is_counted, millis
 
-__all__ = ["is_counted"]
+__all__ = ["LONGEST_RESOURCE", "is_counted"]
 
 _TABLE: Table = UsageEvent.__table__  # type: ignore[assignment]
 _BUCKET: Table = UsageBucket.__table__  # type: ignore[assignment]

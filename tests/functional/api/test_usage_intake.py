@@ -1,0 +1,225 @@
+"""Usage that other gateways report: once each, answered one by one, apart by tenant."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from portal import clock
+from portal.api import usage_intake
+from portal.extensions import db
+from portal.models import KeyType
+from portal.services import applications, usage
+from portal.web.unit_of_work import in_unit_of_work
+from tests.support import statements
+from tests.support.rest import Rest
+
+PATH = "/api/am/usage/v1/events"
+MANY = "application/cloudevents-batch+json"
+
+
+def post(rest, events, media_type=MANY):
+    body = events if isinstance(events, str) else json.dumps(events)
+    return rest("POST", "/events", data=body, content_type=media_type)
+
+
+@pytest.fixture
+def program(app, factories):
+    """A program with an administrator's token."""
+    return Rest(app, factories.user("root", "admin"), "usage/v1")
+
+
+@pytest.fixture
+def gateway(program):
+    """Sends events and returns the answer."""
+
+    def send(events, *, expect=200, media_type=MANY):
+        answer = post(program, events, media_type)
+        assert answer.status_code == expect, answer.get_data(as_text=True)
+        return answer.get_json()
+
+    return send
+
+
+@pytest.fixture
+def row(factories):
+    return factories.subscription(created_at=clock.now() - timedelta(days=40))
+
+
+def event(row, number=1, **changes):
+    data = {
+        "subscriptionId": row.uuid,
+        "keyType": "PRODUCTION",
+        "apiMethod": "GET",
+        "apiResourceTemplate": "/rates/{code}",
+        "targetResponseCode": 200,
+    }
+    data |= changes.pop("data", {})
+    return {
+        "specversion": "1.0",
+        "type": "apim.event.response",
+        "source": "kong-1",
+        "id": f"call-{number}",
+        "time": (clock.now() - timedelta(minutes=5)).isoformat(),
+        "data": {name: value for name, value in data.items() if value is not None},
+        **changes,
+    }
+
+
+def total(row):
+    return usage.summary(row.subscription_id, None, None)
+
+
+@pytest.mark.all_databases
+def test_a_batch_is_counted_once_however_often_it_is_sent(gateway, row):
+    batch = [event(row, number) for number in range(20)]
+    first = gateway(batch)
+    assert (first["accepted"], first["duplicates"], first["refused"]) == (20, 0, 0)
+    again = gateway([*batch, event(row, 20)])
+    assert (again["accepted"], again["duplicates"], again["refused"]) == (1, 20, 0)
+    assert total(row).counted == 21
+
+
+def test_the_same_event_twice_in_one_batch_is_one_call(gateway, row):
+    answer = gateway([event(row), event(row)])
+    assert [item["outcome"] for item in answer["items"]] == ["accepted", "duplicate"]
+    assert total(row).counted == 1
+
+
+def test_another_source_may_use_the_same_id(gateway, row):
+    answer = gateway([event(row), event(row, source="kong-2")])
+    assert answer["accepted"] == 2
+
+
+def test_one_event_alone_is_taken_too(gateway, row):
+    answer = gateway(event(row), media_type="application/cloudevents+json")
+    assert answer["items"] == [
+        {"index": 0, "id": "call-1", "source": "kong-1", "outcome": "accepted"}
+    ]
+
+
+def test_the_written_rule_decides_what_counts(gateway, row):
+    gateway(
+        [
+            event(row, 1, data={"targetResponseCode": 404}),
+            event(row, 2, data={"keyType": "SANDBOX"}),
+            event(row, 3),
+        ]
+    )
+    summary = total(row)
+    assert summary.counted == 1
+    assert {item.reason.name: item.calls for item in summary.not_counted} == {
+        "FAILED": 1,
+        "SANDBOX": 1,
+    }
+
+
+def test_a_call_is_found_by_its_api_and_application_or_key(gateway, row):
+    key = in_unit_of_work(lambda: applications.generate_key(row.application, KeyType.SANDBOX)[1])
+    nobody = {"subscriptionId": None}
+    answer = gateway(
+        [
+            event(
+                row,
+                1,
+                data=nobody | {"apiId": row.api.api_uuid, "applicationId": row.application.uuid},
+            ),
+            event(
+                row, 2, data=nobody | {"apiId": row.api.api_uuid, "apiKey": key, "keyType": None}
+            ),
+        ]
+    )
+    assert answer["accepted"] == 2, answer
+    summary = total(row)
+    assert (summary.counted, summary.total) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"specversion": "0.3"}, "specversion"),
+        ({"type": "else"}, "apim.event.response"),
+        ({"id": ""}, "id has to be text"),
+        ({"id": 5}, "id has to be text"),
+        ({"source": "x" * 111}, "at most 110"),
+        ({"time": "yesterday"}, "2026-05-01T12:00:00Z"),
+        ({"time": "2026-05-01T12:00:00"}, "zone"),
+        ({"time": "2999-05-01T12:00:00Z"}, "future"),
+        ({"time": "2020-05-01T12:00:00Z"}, "34 days"),
+        ({"data": {"subscriptionId": "nobody"}}, "subscriptionId is unknown"),
+        ({"data": {"subscriptionId": None}}, "Name subscriptionId"),
+        ({"data": {"subscriptionId": None, "apiId": "a", "apiKey": "k"}}, "apiKey is unknown"),
+        (
+            {"data": {"subscriptionId": None, "apiId": "a", "applicationId": "b"}},
+            "no subscription to this API",
+        ),
+        ({"data": {"keyType": "BOTH"}}, "PRODUCTION or SANDBOX"),
+        ({"data": {"targetResponseCode": "200"}}, "from 100 to 599"),
+        ({"data": {"targetResponseCode": True}}, "from 100 to 599"),
+        ({"data": {"apiMethod": "G\nT"}}, "readable"),
+        ({"data": {"apiResourceTemplate": "\ud800"}}, "readable"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused_by_itself(gateway, row, changes, words):
+    answer = gateway([event(row, 1), event(row, 2, **changes), event(row, 3)])
+    assert [item["outcome"] for item in answer["items"]] == ["accepted", "refused", "accepted"]
+    assert words in answer["items"][1]["reason"]
+
+
+def test_a_call_from_before_or_after_the_subscription_is_refused(gateway, factories):
+    ended = factories.subscription(
+        created_at=clock.now() - timedelta(days=3), ended_at=clock.now() - timedelta(days=1)
+    )
+    times = [clock.now() - timedelta(days=days) for days in (4, 2, 0)]
+    answer = gateway([event(ended, day, time=at.isoformat()) for day, at in enumerate(times)])
+    assert [item["outcome"] for item in answer["items"]] == ["refused", "accepted", "refused"]
+
+
+def test_another_tenants_subscriptions_and_ids_are_out_of_reach(app, gateway, row, factories):
+    other = factories.user("other", "admin", tenant=factories.tenant("other.com"))
+    answer = post(Rest(app, other, "usage/v1"), [event(row)]).get_json()
+    assert answer["items"][0]["reason"] == "subscriptionId is unknown."
+    assert gateway([event(row)])["accepted"] == 1
+
+
+def test_too_much_is_refused_whole(gateway, row):
+    assert "1,000" in str(gateway([event(row)] * 1001, expect=400))
+    gateway("[" + " " * 1_100_000 + "]", expect=413)
+    gateway("{", expect=400)
+    gateway([], media_type="application/json", expect=415)
+    assert total(row).total == 0
+
+
+def test_when_busy_it_asks_to_send_the_same_again(gateway, program, row):
+    for _ in range(usage_intake.AT_A_TIME):
+        usage_intake.slots.acquire()
+    try:
+        answer = post(program, [event(row)])
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
+    finally:
+        for _ in range(usage_intake.AT_A_TIME):
+            usage_intake.slots.release()
+    assert gateway([event(row)])["accepted"] == 1
+
+
+def test_it_needs_a_token_with_its_own_scope(app, factories):
+    assert app.test_client().post(PATH, data="[]", content_type=MANY).status_code == 401
+    publisher = Rest(app, factories.user("pia", "publisher"), "usage/v1")
+    assert post(publisher, []).status_code == 403
+    narrow = Rest(app, factories.user("ann", "admin"), "usage/v1", "apim:admin_tier_view")
+    assert post(narrow, []).status_code == 403
+
+
+def test_fifty_owners_cost_as_many_statements_as_five(gateway, factories):
+    plan = factories.policy()
+    rows = [
+        factories.subscription(policy=plan, created_at=clock.now() - timedelta(days=1))
+        for _ in range(55)
+    ]
+
+    def cost(some):
+        batch = [event(row, row.subscription_id) for row in some]
+        return statements.count(lambda: gateway(batch))
+
+    assert cost(rows[:5]) == cost(rows[5:])
+    db.session.rollback()
