@@ -1,7 +1,7 @@
 """The front page, signing in and out, the pages that explain refusals, and operations."""
 
 from flask import flash, redirect, render_template, request, session, url_for
-from flask_login import current_user, login_user, logout_user
+from flask_login import current_user, logout_user
 from werkzeug.wrappers import Response
 
 from portal.account import bp
@@ -12,7 +12,7 @@ from portal.models.user import User
 from portal.services import accounts
 from portal.services.decisions import Refusal
 from portal.web.access import local_path, public
-from portal.web.authenticated import remember_authentication
+from portal.web.authenticated import begin_session
 from portal.web.navigation import portals_for_user
 
 login_manager.session_protection = "basic"
@@ -62,11 +62,7 @@ def sign_in() -> tuple[str, int] | Response:
     if form.validate_on_submit():
         user = accounts.authenticate(form.username.data or "", form.password.data or "")
         if user is not None:
-            # A new session: nothing that a visitor's cookie held survives signing in.
-            session.clear()
-            login_user(user)
-            remember_authentication()
-            session.permanent = True
+            begin_session(user)
             return redirect(local_path(form.next.data, _home()), 303)
         return render_template("account/sign_in.html", form=form, failed=True), 401
     return render_template("account/sign_in.html", form=form, failed=False), 422

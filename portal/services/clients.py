@@ -39,16 +39,18 @@ class Wanted:
     public: bool = False
 
 
-def register(owner: User, wanted: Wanted) -> tuple[OAuthClient, str | None]:
+def register(owner: User, wanted: Wanted, *, own: bool = False) -> tuple[OAuthClient, str | None]:
     """Register a client and return it with its secret, which is never shown again.
 
+    :param own: whether it is a part of this portal: nobody is asked for consent
     :raise portal.errors.Invalid: naming what is missing or not possible
     """
     name = wanted.name.strip()
     if not name or len(name) > 255:
         raise Invalid("A client needs a name of at most 255 characters.")
-    _check_grants(wanted)
-    secret = None if wanted.public else secrets.token_urlsafe(32)
+    if not own:
+        _check_grants(wanted)
+    secret = None if wanted.public else new_secret()
     client = OAuthClient(
         client_id=secrets.token_urlsafe(21),
         client_secret_hash=hash_secret(secret) if secret else None,
@@ -58,6 +60,7 @@ def register(owner: User, wanted: Wanted) -> tuple[OAuthClient, str | None]:
         grant_types=list(wanted.grants),
         redirect_uris=list(wanted.redirect_uris),
         saas_app=wanted.saas,
+        trusted=own,
     )
     db.session.add(client)
     return client, secret
@@ -111,6 +114,11 @@ def check_redirect(uri: str) -> None:
     secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOCAL)
     if not secure or not parts.hostname or "#" in uri or "@" in parts.netloc or "*" in uri:
         raise wrong
+
+
+def new_secret() -> str:
+    """Return a random secret (256 bits)."""
+    return secrets.token_urlsafe(32)
 
 
 def hash_secret(secret: str) -> str:

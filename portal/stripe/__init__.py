@@ -10,4 +10,5 @@ bp = Blueprint("stripe", __name__, url_prefix="/api/am/stripe")
 def register(app: Flask) -> None:
     """Add the blueprint's routes to the app."""
     import_module("portal.stripe.views")
+    import_module("portal.stripe.identity")
     app.register_blueprint(bp)

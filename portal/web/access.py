@@ -175,8 +175,18 @@ def to_sign_in() -> Response:
         if "HX-Request" in request.headers:
             # Part of a page was asked for: the whole page must go to sign-in, not that part.
             return Response(status=401, headers={"HX-Redirect": url_for("account.sign_in")})
-        return redirect(target, 303)
+        return redirect(_by_own_server(here) or target, 303)
     return redirect(url_for("account.sign_in"), 303)
+
+
+def _by_own_server(here: str) -> str | None:
+    """Return where the Stripe service sends its visitors: it is a client of this server."""
+    if request.blueprint != "stripe":
+        return None
+    # Imported late: it draws on what stands above this module.
+    from portal.web.own_sign_in import begin
+
+    return begin(here)
 
 
 def local_path(target: str | None, default: str) -> str:

@@ -15,6 +15,7 @@ from portal.cli.examples.filling import Filler
 from portal.config import Settings
 from portal.extensions import db
 from portal.models import Api, Tenant
+from portal.web import own_sign_in
 from portal.web.unit_of_work import unit_of_work
 
 
@@ -44,6 +45,7 @@ def prepare_examples(
             kept.complete = True
             keeping.save(folder, kept)
         _follow_backend(*_backends(kept))
+        own_sign_in.registered()
         if kept.webhook_origin != inside:
             _follow_portal(kept, control, inside)
             kept.webhook_origin = inside

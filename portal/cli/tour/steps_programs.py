@@ -99,6 +99,20 @@ def refuse_without_a_token(walk: Walk) -> str:
     return f"401 {answer.json()['message']!r}"
 
 
+def the_service_is_a_client(walk: Walk) -> str:
+    """Ask whether the Stripe service is registered at the portal's authorization server."""
+    address = _address(walk, "/api/am/stripe/configure")
+    stranger = _session().get(address, timeout=acts.SECONDS)
+    expect(stranger.status_code == 401, f"A stranger was answered {stranger.status_code}.")
+    admin = ("admin", walk.password("admin"))
+    body = _took(_session().get(address, auth=admin, timeout=acts.SECONDS), 200)
+    metadata = _session().get(
+        _address(walk, "/.well-known/openid-configuration"), timeout=acts.SECONDS
+    )
+    keys = _took(_session().get(_took(metadata, 200)["jwks_uri"], timeout=acts.SECONDS), 200)
+    return f"{body['status']!r}; 401 to strangers; {len(keys['keys'])} signing key published"
+
+
 def forge_a_webhook(walk: Walk) -> str:
     """Send the webhook an event that Stripe did not sign: refused."""
     answer = _session().post(
@@ -122,5 +136,6 @@ STEPS = (
     publish_by_rest,
     status_by_rest,
     refuse_without_a_token,
+    the_service_is_a_client,
     forge_a_webhook,
 )
