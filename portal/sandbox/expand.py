@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from portal.sandbox.errors import invalid
-from portal.sandbox.serializers import render, sessions
+from portal.sandbox.serializers import discounts, render, sessions
 from portal.sandbox.serializers.base import listing
 from portal.sandbox.store import Db, Record
 
@@ -18,6 +18,7 @@ _IDS = {
     ("billing_portal.session", "configuration"): "billing_portal.configuration",
     ("application_fee", "balance_transaction"): "balance_transaction",
     ("balance_transaction", "source"): "charge",
+    ("promotion_code", "promotion.coupon"): "coupon",
     ("charge", "balance_transaction"): "balance_transaction",
     ("charge", "customer"): "customer",
     ("charge", "payment_intent"): "payment_intent",
@@ -68,6 +69,11 @@ def _tiers(_db: Db, record: Record) -> Any:
     return record.get("tiers")
 
 
+def _discounts(_db: Db, record: Record) -> list[Json]:
+    found = record.get("_discount")
+    return [discounts.render_discount(record, found)] if found else []
+
+
 def _subscriptions(db: Db, record: Record) -> Json:
     found = db.select("subscription", record["_account"], ("customer = ?", record["id"]))
     running = [render(db, each) for each in reversed(found) if each["status"] != "canceled"]
@@ -78,6 +84,8 @@ def _subscriptions(db: Db, record: Record) -> Json:
 _PARTS: dict[tuple[str, str], Callable[[Db, Record], Any]] = {
     ("checkout.session", "line_items"): _line_items,
     ("customer", "subscriptions"): _subscriptions,
+    ("invoice", "discounts"): _discounts,
+    ("subscription", "discounts"): _discounts,
     ("invoice", "confirmation_secret"): _confirmation,
     ("invoice", "payments"): _payments,
     ("price", "tiers"): _tiers,

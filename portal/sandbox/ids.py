@@ -23,6 +23,7 @@ _SHAPES = {
     "invoice_payment": ("inpay_1", 23),
     "payment_intent": ("pi_3", 23),
     "charge": ("ch_3", 23),
+    "promotion_code": ("promo_1", 23),
     "refund": ("re_3", 23),
     "balance_transaction": ("txn_3", 23),
     "application_fee": ("fee_1", 23),

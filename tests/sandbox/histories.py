@@ -169,8 +169,8 @@ class Run:
         }
 
 
-def begin(world: World, history: History) -> Run:
-    """Create a clock, a customer, prices and the subscription."""
+def begin(world: World, history: History, percent: float | None = None) -> Run:
+    """Create a clock, a customer, prices and the subscription, with `percent` off for ever."""
     line = timeline(world, START)
     meters: list[str | None] = []
     items: list[dict[str, Any]] = []
@@ -179,6 +179,9 @@ def begin(world: World, history: History) -> Run:
         meters.append(name)
         items.append({"price": price} | ({} if name else {"quantity": tariff.quantity}))
     made: Any = {"customer": line.customer, "items": items}
+    if percent is not None:
+        off: Any = {"percent_off": percent, "duration": "forever"}
+        made["discounts"] = [{"coupon": world.api.v1.coupons.create(off).id}]
     return Run(history, line, world.api.v1.subscriptions.create(made).id, meters)
 
 

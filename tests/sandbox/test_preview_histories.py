@@ -60,6 +60,7 @@ def foreseen(world: World, subscription: str, details: dict[str, Any]) -> dict[s
     behaviour=st.sampled_from(BEHAVIOURS),
     moment=st.integers(START + 1, PERIODS[1] - 1),
     used=st.tuples(st.integers(0, 5000), st.integers(0, 5000)),
+    percent=st.none() | st.integers(1, 10_000).map(lambda number: number / 100),
 )
 def test_what_a_preview_says_is_what_is_invoiced(
     world: World,
@@ -68,9 +69,10 @@ def test_what_a_preview_says_is_what_is_invoiced(
     behaviour: str,
     moment: int,
     used: tuple[int, int],
+    percent: float | None,
 ) -> None:
     currency, old, new = plans
-    run = begin(world, History(currency, [old], [], None))
+    run = begin(world, History(currency, [old], [], None), percent)
     line, name = run.line, run.subscription
     use(world, line, run.meters[0], used[0])
     line.to(moment)

@@ -355,3 +355,28 @@ def _fee(world: World) -> Good:
     world.subscribe(world.licensed(), subscription_data={"application_fee_percent": 10})
     taken = world.platform_api.v1.application_fees.list().data[0]
     return Good(f"/v1/application_fees/{taken.id}", own=True)
+
+
+def coupon(world: World) -> str:
+    return world.api.v1.coupons.create({"percent_off": 25, "duration": "forever"}).id
+
+
+def code(world: World) -> str:
+    promotion = {"type": "coupon", "coupon": coupon(world)}
+    return world.api.v1.promotion_codes.create({"promotion": promotion}).id  # type: ignore[typeddict-item]
+
+
+_plain("PostCoupons", "/v1/coupons", amount_off="500", currency="usd", id="FIVE")
+_plain("GetCoupons", "/v1/coupons", limit="3")
+_plain("GetPromotionCodes", "/v1/promotion_codes", limit="3")
+_on("GetCouponsCoupon", "/v1/coupons/{}", coupon)
+_on("PostCouponsCoupon", "/v1/coupons/{}", coupon, {"name": "Quarter off"})
+_on("DeleteCouponsCoupon", "/v1/coupons/{}", coupon)
+_on("GetPromotionCodesPromotionCode", "/v1/promotion_codes/{}", code)
+_on("PostPromotionCodesPromotionCode", "/v1/promotion_codes/{}", code, {"active": "false"})
+_on(
+    "PostPromotionCodes",
+    "/v1/promotion_codes",
+    coupon,
+    {"promotion[type]": "coupon", "promotion[coupon]": "{}", "code": "WELCOME"},
+)

@@ -7,6 +7,7 @@ from portal.sandbox.engine import (
     cards,
     charges,
     clocks,
+    discounts,
     invoices,
     methods,
     onboarding,
@@ -16,6 +17,19 @@ from portal.sandbox.engine.cards import Card
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.serializers.customers import SHAPE as CUSTOMER
 from portal.sandbox.store import Db, Record
+
+
+def discount(session: Record, found: tuple[Record, Record | None] | None) -> None:
+    """Set the discount of an open session, or none, and its amounts; nothing is stored."""
+    amounts = [item["amount"] for item in session["_items"]]
+    taken, session["_discount"] = [0] * len(amounts), None
+    if found is not None:
+        coupon, code = found
+        taken = discounts.parts(amounts, discounts.terms(coupon), session["currency"])
+        session["_discount"] = {"coupon": coupon["id"], "promotion_code": code and code["id"]}
+    for item, off in zip(session["_items"], taken, strict=True):
+        item["discount"] = off
+    session["amount_total"] = sum(amounts) - sum(taken)
 
 
 def find(db: Db, session_id: str) -> Record | None:
@@ -96,7 +110,7 @@ def _complete(
 
 def _subscribe(db: Db, session: Record, customer: Record, method: Record, *, now: int) -> Record:
     data = session["_subscription_data"]
-    return subscriptions.build(
+    subscription = subscriptions.build(
         db,
         session["_account"],
         customer,
@@ -108,6 +122,13 @@ def _subscribe(db: Db, session: Record, customer: Record, method: Record, *, now
         application_fee_percent=data.get("application_fee_percent"),
         trial_end=_trial_end(data, now=now),
     )
+    if (found := session.get("_discount")) is not None:
+        coupon = db.need("coupon", session["_account"], found["coupon"])
+        wanted = found["promotion_code"]
+        code = db.need("promotion_code", session["_account"], wanted) if wanted else None
+        owner = {"subscription": subscription["id"], "checkout_session": session["id"]}
+        subscription["_discount"] = discounts.begin(db, coupon, code, now=now, **owner)
+    return subscription
 
 
 def _take(db: Db, invoice: Record, method: Record, authenticated: bool, *, now: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from portal.sandbox import events, ids, money
-from portal.sandbox.engine import charges, clocks, lines, methods
+from portal.sandbox.engine import charges, clocks, discounts, lines, methods
 from portal.sandbox.engine.cards import Card
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.store import Db, Record
@@ -58,6 +58,8 @@ def create(
         "period_start": min((line["period"]["start"] for line in content), default=now),
         "period_end": now,
     }
+    invoice["_discount"] = discounts.current(subscription, now=now)
+    discounts.used(subscription)
     _total(db, invoice, customer)
     db.insert(invoice)
     events.emit(db, invoice, "invoice.created", now=now)
@@ -100,8 +102,14 @@ def _transitions() -> dict[str, int | None]:
 
 
 def _total(db: Db, invoice: Record, customer: Record) -> None:
-    total = sum(line["amount"] for line in invoice["lines"])
-    invoice["subtotal"] = invoice["total"] = total
+    amounts = [line["amount"] for line in invoice["lines"]]
+    found, taken = invoice.get("_discount"), [0] * len(amounts)
+    if found is not None:
+        taken = discounts.parts(amounts, found["terms"], invoice["currency"])
+    for line, off in zip(invoice["lines"], taken, strict=True):
+        line["discount"] = off
+    invoice["subtotal"] = sum(amounts)
+    total = invoice["total"] = invoice["subtotal"] - sum(taken)
     invoice["starting_balance"] = customer["balance"]
     due = max(0, total + customer["balance"])
     # Below the minimum charge nothing is collected: the amount waits on the customer's balance.
@@ -142,6 +150,7 @@ def imagined(
         "next_payment_attempt": end + DRAFT_SECONDS if now is None else end,
         "period_start": item["current_period_start"],
         "period_end": end,
+        "_discount": discounts.current(subscription, now=end),
     }
     _total(db, invoice, customer)
     return invoice

@@ -9,6 +9,7 @@ from flask import Flask
 
 from portal.sandbox.pages import (
     checkout,
+    checkout_codes,
     invoice,
     onboarding,
     portal,
@@ -26,6 +27,7 @@ __all__ = ["register"]
 
 _VIEWS = (
     checkout,
+    checkout_codes,
     invoice,
     onboarding,
     portal,

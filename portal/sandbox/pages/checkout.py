@@ -40,6 +40,7 @@ class Purchase:
     items: list[dict[str, Any]]
     email: str | None
     now: int
+    code: str = ""
 
     @property
     def button(self) -> str:
@@ -53,7 +54,8 @@ class Purchase:
         return f"{verb} {self.items[0]['name']}" if len(self.items) == 1 else self.button
 
 
-def _look_up(db: Db, session_id: str) -> Purchase | None:
+def look_up(db: Db, session_id: str) -> Purchase | None:
+    """Return what the page behind an address sells."""
     session = checkout.find(db, session_id)
     if session is None:
         return None
@@ -62,7 +64,10 @@ def _look_up(db: Db, session_id: str) -> Purchase | None:
         customer = db.get("customer", session["_account"], session["customer"])
         email = customer["email"] if customer else email
     items = [describe_item(db, session, item) for item in session["_items"]]
-    return Purchase(session, seller_of(db, session["_account"]), items, email, time_of(db, session))
+    wanted = (session.get("_discount") or {}).get("promotion_code")
+    code = db.get("promotion_code", session["_account"], wanted) if wanted else None
+    seller, at = seller_of(db, session["_account"]), time_of(db, session)
+    return Purchase(session, seller, items, email, at, code["code"] if code else "")
 
 
 def describe_item(db: Db, owner: Record, item: dict[str, Any]) -> dict[str, Any]:
@@ -98,12 +103,14 @@ def _every(price: Record) -> str:
     return rhythm["interval"] if count == 1 else f"{count} {rhythm['interval']}s"
 
 
-def _open(purchase: Purchase) -> bool:
+def is_open(purchase: Purchase) -> bool:
+    """Tell whether it can still be paid."""
     session = purchase.session
     return bool(session["status"] == "open" and session["expires_at"] > purchase.now)
 
 
-def _closed(purchase: Purchase | None) -> Response:
+def closed(purchase: Purchase | None) -> Response:
+    """Say why a page can't be used any more."""
     if purchase is None:
         text = "Check the address, or go back to the shop and start the payment again."
         return message("This payment link does not exist", text, status=404)
@@ -129,7 +136,8 @@ def _success(session: Record) -> str | None:
     return url.replace(_TEMPLATE, session["id"]) if url else None
 
 
-def _form_page(purchase: Purchase, form: CardForm, status: int = 200) -> Response:
+def form_page(purchase: Purchase, form: CardForm, status: int = 200) -> Response:
+    """Show what is bought, with the card form."""
     session = purchase.session
     leave_to(session["success_url"], session["cancel_url"])
     form.email = purchase.email or form.email
@@ -145,10 +153,10 @@ def _form_page(purchase: Purchase, form: CardForm, status: int = 200) -> Respons
 def checkout_page(session_id: str) -> Response:
     """Show what is bought and the card form; `?card=` fills in a test card without JavaScript."""
     with reading() as db:
-        purchase = _look_up(db, session_id)
-    if purchase is None or not _open(purchase):
-        return _closed(purchase)
-    return _form_page(purchase, CardForm.prefilled(request.args.get("card"), now=now()))
+        purchase = look_up(db, session_id)
+    if purchase is None or not is_open(purchase):
+        return closed(purchase)
+    return form_page(purchase, CardForm.prefilled(request.args.get("card"), now=now()))
 
 
 @hosted.post("/c/pay/<session_id>")
@@ -156,23 +164,23 @@ def checkout_pay(session_id: str) -> Answer:
     """Try to pay. A second press after success pays nothing and goes to the same place."""
     form = CardForm.read(request.form)
     with reading() as db:
-        purchase = _look_up(db, session_id)
-    if purchase is None or not _open(purchase):
+        purchase = look_up(db, session_id)
+    if purchase is None or not is_open(purchase):
         return _after(purchase, PayResult("closed"), form, None)
     form.email = purchase.email or form.email
     form.check_email()
     card = form.card(now=now())
     if card is None:
-        return _form_page(purchase, form, 422)
+        return form_page(purchase, form, 422)
     return _pay(session_id, Step(card, form.email), form, None)
 
 
 def _pay(session_id: str, step: Step, form: CardForm, authenticated: bool | None) -> Answer:
     card = step.card
     with writing() as db:
-        purchase = _look_up(db, session_id)
+        purchase = look_up(db, session_id)
         if purchase is None or card is None:
-            return _closed(purchase)
+            return closed(purchase)
         result = checkout.pay(
             db, purchase.session, card, now=now(), authenticated=authenticated, email=step.email
         )
@@ -183,7 +191,7 @@ def _after(
     purchase: Purchase | None, result: PayResult, form: CardForm, card: Card | None
 ) -> Answer:
     if purchase is None:
-        return _closed(None)
+        return closed(None)
     session = purchase.session
     done = session["status"] == "complete"
     success = _success(session)
@@ -195,8 +203,8 @@ def _after(
         return see_other(url_for("hosted.checkout_bank", session_id=session["id"], step=step))
     if result.kind == "declined":
         form.refuse(result.message, result.code)
-        return _form_page(purchase, form, 402)
-    return _closed(purchase)
+        return form_page(purchase, form, 402)
+    return closed(purchase)
 
 
 @hosted.get("/c/pay/<session_id>/authenticate")
@@ -204,9 +212,9 @@ def checkout_bank(session_id: str) -> Answer:
     """Show the bank's 3-D Secure page."""
     step = cardform.unpack(session_id, request.args.get("step", ""))
     with reading() as db:
-        purchase = _look_up(db, session_id)
-    if purchase is None or not _open(purchase):
-        return _closed(purchase)
+        purchase = look_up(db, session_id)
+    if purchase is None or not is_open(purchase):
+        return closed(purchase)
     if step is None or step.card is None:
         return see_other(url_for("hosted.checkout_page", session_id=session_id))
     session = purchase.session

@@ -48,7 +48,7 @@ def _row(db: Db, invoice: Record, line: dict[str, Any]) -> dict[str, str]:
     unit = line["unit_amount_decimal"]
     period = line["period"]
     return {
-        "name": product["name"] if product else line["description"],
+        "name": line["description"] if line.get("proration") or not product else product["name"],
         "quantity": f"{line['quantity']:,}",
         "unit": lines.unit_display(unit, invoice["currency"]) if unit else "by tier",
         "period": f"{date(period['start'])} – {date(period['end'])}",
@@ -63,6 +63,10 @@ def totals(invoice: Record) -> list[tuple[str, str]]:
     """
     currency = invoice["currency"]
     result = [("Total", money.display(invoice["total"], currency))]
+    if invoice["subtotal"] != invoice["total"]:
+        taken = money.display(invoice["total"] - invoice["subtotal"], currency)
+        subtotal = money.display(invoice["subtotal"], currency)
+        result = [("Subtotal", subtotal), ("Discount", taken), *result]
     balance = invoice.get("starting_balance") or 0
     if balance:
         result.append(("Carried from earlier invoices", money.display(balance, currency)))

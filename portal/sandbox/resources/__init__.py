@@ -3,6 +3,7 @@
 from portal.sandbox.resources import (
     account,
     balances,
+    coupons,
     customers,
     endpoints,
     event_log,
@@ -23,6 +24,7 @@ from portal.sandbox.resources import (
 __all__ = [
     "account",
     "balances",
+    "coupons",
     "customers",
     "endpoints",
     "event_log",

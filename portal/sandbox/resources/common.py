@@ -18,6 +18,7 @@ _NOUNS = {
     "invoice_payment": "invoice_payment",
     "payment_intent": "payment_intent",
     "payment_method": "PaymentMethod",
+    "promotion_code": "promotion code",
     "test_helpers.test_clock": "test clock",
     "webhook_endpoint": "webhook endpoint",
 }

@@ -38,6 +38,7 @@ def read(call: Call, subscription: Record, params: Json, prefix: str = "") -> Ch
     if reset and subscription["status"] == "trialing":
         raise unsupported("a new billing period during a trial", named("items", prefix))
     behaviour = params.get("proration_behavior", "create_prorations")
+    _check_discount(subscription, behaviour, reset, prefix)
     return Change(items, behaviour, _moment(call, subscription, params, prefix), reset)
 
 
@@ -54,6 +55,16 @@ def _check_status(subscription: Record, prefix: str) -> None:
         )
     if subscription["status"] == "unpaid":
         raise unsupported("changing an unpaid subscription", named("items", prefix))
+
+
+def _check_discount(subscription: Record, behaviour: str, reset: bool, prefix: str) -> None:
+    """Refuse to credit what was paid with a discount that the credit would not have."""
+    if not (subscription.get("_limited") and (behaviour != "none" or reset)):
+        return
+    raise unsupported(
+        "prorating after a discount that is not a percentage for ever",
+        named("proration_behavior", prefix),
+    )
 
 
 def _rhythm(call: Call, subscription: Record, items: list[Json]) -> set[tuple[str, int]]:

@@ -8,7 +8,7 @@ from portal.sandbox import ids, money
 from portal.sandbox.call import Call, Json, operation
 from portal.sandbox.engine import checkout, clocks, lines, onboarding
 from portal.sandbox.errors import invalid, missing_param, unsupported
-from portal.sandbox.resources import common, trials
+from portal.sandbox.resources import common, coupons, trials
 from portal.sandbox.serializers.base import listing
 from portal.sandbox.serializers.sessions import render_item
 from portal.sandbox.store import Record
@@ -30,7 +30,8 @@ _MODELLED: dict[str, object] = {
     " currency locale subscription_data.metadata subscription_data.description"
     " subscription_data.application_fee_percent subscription_data.billing_mode.type"
     " subscription_data.trial_end subscription_data.trial_period_days"
-    " subscription_data.trial_settings.end_behavior",
+    " subscription_data.trial_settings.end_behavior discounts.coupon discounts.promotion_code"
+    " allow_promotion_codes",
 )
 def create(call: Call) -> Json:
     """Open a session whose page a customer pays on."""
@@ -39,8 +40,7 @@ def create(call: Call) -> Json:
     items, currency = _items(call)
     customer = _payer(call, currency)
     _check_trial(call, items)
-    total = sum(item["amount"] for item in items)
-    _check_total(total, currency)
+    discount = _discount(call, currency)
     session: Record = {
         "id": ids.new("checkout.session"),
         "object": "checkout.session",
@@ -49,8 +49,8 @@ def create(call: Call) -> Json:
         "_items": items,
         "_subscription_data": params.get("subscription_data") or {},
         "status": "open",
-        "amount_subtotal": total,
-        "amount_total": total,
+        "allow_promotion_codes": params.get("allow_promotion_codes"),
+        "amount_subtotal": sum(item["amount"] for item in items),
         "cancel_url": params.get("cancel_url"),
         "client_reference_id": params.get("client_reference_id"),
         "created": call.now,
@@ -69,8 +69,24 @@ def create(call: Call) -> Json:
     }
     common.merge_metadata(session, params)
     session["_due_at"] = session["expires_at"]
+    checkout.discount(session, discount)
+    _check_total(session["amount_total"], currency)
     call.db.insert(session)
     return common.show(call, session)
+
+
+def _discount(call: Call, currency: str) -> tuple[Record, Record | None] | None:
+    if "discounts" in call.params and "allow_promotion_codes" in call.params:
+        raise invalid(
+            "You may only specify one of these parameters: allow_promotion_codes, discounts.",
+            "discounts",
+        )
+    found = coupons.wanted(call, currency)
+    data = call.params.get("subscription_data") or {}
+    trial = data.get("trial_period_days") or data.get("trial_end")
+    if trial and (call.params.get("allow_promotion_codes") or found):
+        raise unsupported("a discount with a trial at Checkout", "discounts")
+    return found
 
 
 def _payer(call: Call, currency: str) -> Record | None:
@@ -127,14 +143,24 @@ def _check_total(total: int, currency: str) -> None:
 def _check_data(data: Json) -> None:
     if (data.get("billing_mode") or {}).get("type", "flexible") != "flexible":
         raise unsupported("billing_mode=classic", "subscription_data[billing_mode][type]")
+    data["application_fee_percent"] = fee_percent(data, "subscription_data")
+
+
+def fee_percent(data: Json, prefix: str = "") -> float | None:
+    """Return the platform's share in per cent, if one is asked for.
+
+    :raise StripeError: 400 unless it is between 0 and 100, with at most two decimals
+    """
     fee = data.get("application_fee_percent")
-    if fee is not None:
-        if not 0 <= fee <= 100:
-            raise invalid(
-                "Application fee percent must be between 0 and 100.",
-                "subscription_data[application_fee_percent]",
-            )
-        data["application_fee_percent"] = float(fee)
+    if fee in (None, ""):
+        return None
+    if not 0 <= fee <= 100 or fee != round(fee, 2):
+        name = "application_fee_percent"
+        raise invalid(
+            "Application fee percent must be between 0 and 100, with at most two decimals.",
+            f"{prefix}[{name}]" if prefix else name,
+        )
+    return float(fee)
 
 
 def _check_customer(customer: Record | None, currency: str) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from portal.sandbox import events
 from portal.sandbox.call import Call, Json, operation
-from portal.sandbox.engine import changes, clocks, invoices, lines, methods, onboarding
+from portal.sandbox.engine import changes, clocks, discounts, invoices, lines, methods, onboarding
 from portal.sandbox.engine import subscriptions as engine
 from portal.sandbox.engine.moments import max_period_end
 from portal.sandbox.engine.prorations import Change
 from portal.sandbox.engine.results import PayResult
 from portal.sandbox.errors import StripeError, invalid, missing_param, not_found, unsupported
-from portal.sandbox.resources import common, plan_changes, trials
+from portal.sandbox.resources import common, coupons, plan_changes, trials
 from portal.sandbox.resources.payment_methods import virtual
-from portal.sandbox.resources.sessions import check_sellable
+from portal.sandbox.resources.sessions import check_sellable, fee_percent
 from portal.sandbox.serializers.base import listing
 from portal.sandbox.serializers.subscriptions import render_item
 from portal.sandbox.store import Filter, Record
@@ -28,7 +28,8 @@ _HAS_PRICE = (
     "PostSubscriptions",
     "customer items.price items.quantity items.metadata default_payment_method metadata"
     " description payment_behavior off_session collection_method cancel_at_period_end currency"
-    " billing_mode.type trial_end trial_period_days trial_settings.end_behavior",
+    " billing_mode.type trial_end trial_period_days trial_settings.end_behavior"
+    " discounts.coupon discounts.promotion_code application_fee_percent",
 )
 def create(call: Call) -> Json:
     """Start a subscription and collect its first invoice from a saved card."""
@@ -44,6 +45,7 @@ def create(call: Call) -> Json:
     _check_modes(params)
     trial_end = trials.end(params, now=call.now)
     method = _method(call, customer, trial=trial_end is not None)
+    discount = _discount(call, items, trial=trial_end is not None)
     subscription = engine.build(
         call.db,
         call.account,
@@ -53,8 +55,12 @@ def create(call: Call) -> Json:
         metadata=params.get("metadata") or {},
         default_payment_method=method["id"] if method else None,
         description=params.get("description"),
+        application_fee_percent=fee_percent(params),
         trial_end=trial_end,
     )
+    if discount is not None:
+        owner = {"subscription": subscription["id"]}
+        subscription["_discount"] = discounts.begin(call.db, *discount, now=call.now, **owner)
     if params.get("cancel_at_period_end"):
         end = max_period_end(subscription)
         subscription.update(cancel_at_period_end=True, cancel_at=end, canceled_at=call.now)
@@ -64,6 +70,14 @@ def create(call: Call) -> Json:
     if result is not None and result.kind != "paid":
         _refuse_if_asked(call, result)
     return common.show(call, subscription)
+
+
+def _discount(call: Call, items: list[Json], *, trial: bool) -> tuple[Record, Record | None] | None:
+    price = call.db.need("price", call.account, items[0]["price"])
+    found = coupons.wanted(call, price["currency"])
+    if found is not None and trial and found[0]["duration"] == "once":
+        raise unsupported("a coupon for one invoice with a trial", "discounts[0]")
+    return found
 
 
 def _collect_first(call: Call, subscription: Record, invoice: Record | None) -> PayResult | None:

@@ -98,6 +98,11 @@ SHAPE: Json = {
 def render(db: Db, record: Record) -> Json:
     """Return the invoice as the API shows it."""
     result = shaped(SHAPE, record)
+    discount = record.get("_discount")
+    if discount is not None:
+        result["discounts"] = [discount["id"]]
+        taken = sum(line.get("discount", 0) for line in record["lines"])
+        result["total_discount_amounts"] = [{"amount": taken, "discount": discount["id"]}]
     result["subtotal_excluding_tax"] = result["subtotal"]
     result["total_excluding_tax"] = result["total"]
     url = f"/v1/invoices/{record['id']}/lines"
@@ -110,6 +115,11 @@ def render(db: Db, record: Record) -> Json:
     return result
 
 
+def _taken(record: Record, line: Json) -> list[Json]:
+    discount = record.get("_discount")
+    return [{"amount": line.get("discount", 0), "discount": discount["id"]}] if discount else []
+
+
 def render_line(record: Record, line: Json) -> Json:
     """Return one line of an invoice."""
     return {
@@ -118,8 +128,8 @@ def render_line(record: Record, line: Json) -> Json:
         "amount": line["amount"],
         "currency": record["currency"],
         "description": line["description"],
-        "discount_amounts": [],
-        "discountable": not line.get("proration", False),
+        "discount_amounts": _taken(record, line),
+        "discountable": True,
         "discounts": [],
         "invoice": record["id"],
         "livemode": False,

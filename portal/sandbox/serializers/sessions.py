@@ -76,6 +76,13 @@ SHAPE: Json = {
 def render(db: Db, record: Record) -> Json:
     """Return the session as the API shows it."""
     result = shaped(SHAPE, record)
+    discount = record.get("_discount")
+    if discount is not None:
+        result["discounts"] = [{"coupon": None, "promotion_code": discount["promotion_code"]}]
+        if discount["promotion_code"] is None:
+            result["discounts"][0]["coupon"] = discount["coupon"]
+        taken = record["amount_subtotal"] - record["amount_total"]
+        result["total_details"]["amount_discount"] = taken
     if record["status"] == "open":
         result["url"] = f"{db.base_url}/c/pay/{record['id']}"
     return result
@@ -88,10 +95,10 @@ def render_item(db: Db, record: Record, item: Json) -> Json:
         "id": item["id"],
         "object": "item",
         "adjustable_quantity": None,
-        "amount_discount": 0,
+        "amount_discount": item.get("discount", 0),
         "amount_subtotal": item["amount"],
         "amount_tax": 0,
-        "amount_total": item["amount"],
+        "amount_total": item["amount"] - item.get("discount", 0),
         "currency": record["currency"],
         "description": item["description"],
         "metadata": {},

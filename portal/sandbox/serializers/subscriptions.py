@@ -60,6 +60,8 @@ SHAPE: Json = {
 def render(db: Db, record: Record) -> Json:
     """Return the subscription as the API shows it."""
     result = shaped(SHAPE, record)
+    discount = record.get("_discount")
+    result["discounts"] = [discount["id"]] if discount else []
     items = [render_item(db, record, item) for item in record["items"]]
     url = f"/v1/subscription_items?subscription={record['id']}"
     result["items"] = listing(items, url)
