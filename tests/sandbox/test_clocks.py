@@ -72,6 +72,7 @@ def test_a_renewal_is_a_draft_for_an_hour_of_the_clock(world: World) -> None:
     assert world.event_types()[before:] == [
         "test_helpers.test_clock.advancing",
         "invoice.finalized",
+        "charge.succeeded",
         "payment_intent.succeeded",
         "invoice.paid",
         "invoice.payment_succeeded",
