@@ -10,10 +10,6 @@ from portal.models import (
     Api,
     Application,
     ApplicationKey,
-    Approval,
-    Billing,
-    Block,
-    Facts,
     KeyType,
     Lifecycle,
     Policy,
@@ -21,6 +17,7 @@ from portal.models import (
     Subscription,
     Tenant,
 )
+from portal.models.subscription import facts_of
 from portal.services.decisions import Standing
 from portal.services.quotas import PlanLimits
 
@@ -49,8 +46,8 @@ _QUERY = (
         _subscription.c.billing,
         _subscription.c.publisher_block,
         _subscription.c.approval,
-        _subscription.c.pending_policy_version_id,
-        _subscription.c.end_requested_at,
+        _subscription.c.plan_change_pending,
+        _subscription.c.end_requested,
         _subscription.c.needs_authentication,
         _policy.c.quota_type,
         _policy.c.quota,
@@ -159,18 +156,11 @@ def _target(row: Any) -> Target | None:
 
 
 def _subscriber(row: Any) -> Subscriber:
-    facts = Facts(
-        billing=Billing(row.billing),
-        block=Block(row.publisher_block),
-        approval=Approval(row.approval),
-        plan_change_pending=row.pending_policy_version_id is not None,
-        end_requested=row.end_requested_at is not None,
-    )
     return Subscriber(
         subscription_id=row.subscription_id,
         uuid=row.subscription_uuid,
         standing=Standing(
-            facts=facts,
+            facts=facts_of(row),
             api_status=row.api_status,
             needs_authentication=row.needs_authentication,
         ),

@@ -1,16 +1,25 @@
 """Subscriptions: facts that come from different hands, and the one status that follows.
 
 Nothing assigns a fact but ``services/subscriptions.py``, which writes the cause to the timeline
-in the same transaction. The seven statuses are WSO2's, as one pure function of the facts.
+in the same transaction; the database refuses facts that no line of the timeline states. The seven
+statuses are WSO2's, as one pure function of the facts.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal import clock
@@ -92,6 +101,10 @@ def status_of(facts: Facts) -> Status:
     return next((status for holds, status in rules if holds), Status.UNBLOCKED)
 
 
+#: The facts as columns, the same in a subscription and in each line of its timeline.
+FACTS = ("billing", "publisher_block", "approval", "plan_change_pending", "end_requested")
+
+
 class Subscription(Model):
     """One application's subscription to one API under one version of a plan."""
 
@@ -99,6 +112,11 @@ class Subscription(Model):
     __table_args__ = (
         Index("ix_am_subscription_api_id_ended_at", "api_id", "ended_at"),
         Index("ix_am_subscription_application_id_ended_at", "application_id", "ended_at"),
+        ForeignKeyConstraint(
+            ["uuid", "line", *FACTS],
+            [f"am_subscription_timeline.{name}" for name in ("subscription_uuid", "line", *FACTS)],
+            name="fk_am_subscription_facts",
+        ),
     )
 
     subscription_id: Mapped[int] = mapped_column(primary_key=True)
@@ -114,15 +132,21 @@ class Subscription(Model):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
 
     # Facts. Changed by services/subscriptions.py only.
-    billing: Mapped[str] = mapped_column(String(20))
-    publisher_block: Mapped[str] = mapped_column(String(20), default=Block.NONE)
-    approval: Mapped[str] = mapped_column(String(20), default=Approval.NOT_REQUIRED)
+    line: Mapped[int] = mapped_column(Integer, default=1)
+    """Number of the newest line of the timeline. A foreign key says that it states these facts."""
+    billing: Mapped[str] = mapped_column(text_id(20))
+    publisher_block: Mapped[str] = mapped_column(text_id(20), default=Block.NONE)
+    approval: Mapped[str] = mapped_column(text_id(20), default=Approval.NOT_REQUIRED)
+    plan_change_pending: Mapped[bool] = mapped_column(default=False)
+    end_requested: Mapped[bool] = mapped_column(default=False)
+
+    # What belongs to a fact.
     pending_policy_version_id: Mapped[int | None] = mapped_column(
         ForeignKey("am_policy_version.policy_version_id")
     )
+    """Which version of a plan was asked for, while a change of plan is pending."""
     end_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-
     # What the billing engine last said. Changed by services/billing_events.py only.
     connected_account: Mapped[str | None] = mapped_column(text_id())
     """The account that this subscription was sold through; events of others are ignored."""
@@ -153,22 +177,12 @@ class Subscription(Model):
     policy_version: Mapped[PolicyVersion] = relationship(
         lazy="joined", innerjoin=True, foreign_keys=[policy_version_id]
     )
-    timeline: Mapped[list["TimelineEntry"]] = relationship(
-        lazy="select", order_by="TimelineEntry.entry_id.desc()", viewonly=True
-    )
-
     __mapper_args__ = {"version_id_col": revision}  # noqa: RUF012 - SQLAlchemy's own way
 
     @property
     def facts(self) -> Facts:
         """The facts as one value."""
-        return Facts(
-            billing=Billing(self.billing),
-            block=Block(self.publisher_block),
-            approval=Approval(self.approval),
-            plan_change_pending=self.pending_policy_version_id is not None,
-            end_requested=self.end_requested_at is not None,
-        )
+        return facts_of(self)
 
     @property
     def status(self) -> Status:
@@ -202,43 +216,72 @@ class Subscription(Model):
 
 
 class TimelineEntry(Model):
-    """One change of a subscription, and its cause. Never changed or deleted."""
+    """One change of a subscription, and its cause. Never changed or deleted.
+
+    It is stored before the subscription says so: what is stored there must stand in a line here.
+    """
 
     __tablename__ = "am_subscription_timeline"
+    __table_args__ = (
+        UniqueConstraint("subscription_uuid", "line"),
+        UniqueConstraint(
+            "subscription_uuid", "line", *FACTS, name="uq_am_subscription_timeline_facts"
+        ),
+    )
 
     entry_id: Mapped[int] = mapped_column(primary_key=True)
-    subscription_id: Mapped[int] = mapped_column(
-        ForeignKey("am_subscription.subscription_id"), index=True
-    )
+    subscription_uuid: Mapped[str] = mapped_column(text_id(36))
+    """Whose line; the subscription itself is stored after its first line."""
+    line: Mapped[int] = mapped_column(Integer)
+    """1 for the oldest."""
     at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
     move: Mapped[str] = mapped_column(String(40))
     status_before: Mapped[str | None] = mapped_column(String(30))
     status_after: Mapped[str] = mapped_column(String(30))
-    facts_after: Mapped[dict[str, Any]] = mapped_column(JSON)
+    billing: Mapped[str] = mapped_column(text_id(20))
+    publisher_block: Mapped[str] = mapped_column(text_id(20))
+    approval: Mapped[str] = mapped_column(text_id(20))
+    plan_change_pending: Mapped[bool] = mapped_column()
+    end_requested: Mapped[bool] = mapped_column()
     because: Mapped[str] = mapped_column(String(1024))
     """The cause in words, for both portals."""
     actor: Mapped[str] = mapped_column(String(255))
     """A user's name, ``stripe``, ``worker`` or ``command``."""
     stripe_event_id: Mapped[str | None] = mapped_column(text_id())
 
-    @staticmethod
-    def write_facts(facts: Facts) -> dict[str, Any]:
-        """Return facts as ``facts_after`` holds them."""
-        return {
-            "billing": facts.billing,
-            "publisher_block": facts.block,
-            "approval": facts.approval,
-            "plan_change_pending": facts.plan_change_pending,
-            "end_requested": facts.end_requested,
-        }
+    @property
+    def facts(self) -> Facts:
+        """The facts after this change."""
+        return facts_of(self)
 
-    @staticmethod
-    def read_facts(stored: Mapping[str, Any]) -> Facts:
-        """Return the facts that ``facts_after`` holds."""
-        return Facts(
-            billing=Billing(stored["billing"]),
-            block=Block(stored["publisher_block"]),
-            approval=Approval(stored["approval"]),
-            plan_change_pending=bool(stored["plan_change_pending"]),
-            end_requested=bool(stored["end_requested"]),
-        )
+
+class FactColumns(Protocol):
+    """A row that has the facts as columns, under the names of ``FACTS``."""
+
+    billing: Any
+    publisher_block: Any
+    approval: Any
+    plan_change_pending: Any
+    end_requested: Any
+
+
+def facts_of(row: FactColumns) -> Facts:
+    """Return the facts that a subscription or a line of its timeline states."""
+    return Facts(
+        billing=Billing(row.billing),
+        block=Block(row.publisher_block),
+        approval=Approval(row.approval),
+        plan_change_pending=bool(row.plan_change_pending),
+        end_requested=bool(row.end_requested),
+    )
+
+
+def columns_of(facts: Facts) -> dict[str, Any]:
+    """Return the facts under the names of their columns."""
+    return {
+        "billing": facts.billing,
+        "publisher_block": facts.block,
+        "approval": facts.approval,
+        "plan_change_pending": facts.plan_change_pending,
+        "end_requested": facts.end_requested,
+    }

@@ -134,20 +134,20 @@ def _since(
     if refusal is Refusal.API_RETIRED:
         return None
     since = None
-    for at, facts in db.session.execute(
-        select(TimelineEntry.at, TimelineEntry.facts_after)
-        .where(TimelineEntry.subscription_id == subscription.subscription_id)
-        .order_by(TimelineEntry.entry_id.desc())
+    for line in db.session.scalars(
+        select(TimelineEntry)
+        .where(TimelineEntry.subscription_uuid == subscription.uuid)
+        .order_by(TimelineEntry.line.desc())
     ):
         then = Standing(
-            facts=TimelineEntry.read_facts(facts),
+            facts=line.facts,
             api_status=now.api_status,
             needs_authentication=now.needs_authentication,
         )
         same = holds(refusal, then, key_type) if refusal else decide(then, key_type) is None
         if not same:
             break
-        since = at
+        since = line.at
     return since
 
 

@@ -22,7 +22,6 @@ from portal.models import (
     Subscription,
     Tenant,
 )
-from portal.models.subscription import status_of
 from portal.services import checkouts, subscriptions
 from portal.services.event_rules import SAID_BY_ENGINE, Line, Local, agree, next_state
 from portal.services.subscriptions import Cause, Move
@@ -178,7 +177,7 @@ def _write(
     for line in lines:
         cause = Cause(because=line.because, actor=actor, event_id=event_id)
         if line.move is None:
-            subscriptions.record(subscription, line.name, cause, before=status_of(line.before))
+            subscriptions.note(subscription, line.name, cause)
         elif line.move is Move.END:
             end(subscription, cause)
         else:

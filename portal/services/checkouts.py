@@ -89,7 +89,7 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
     :raise portal.errors.Conflict: if the subscription does not wait for a payment, or its price
         has been withdrawn
     """
-    if subscription.facts.billing is not Billing.PENDING or subscription.end_requested_at:
+    if subscription.facts.billing is not Billing.PENDING or subscription.end_requested:
         raise Conflict("There is nothing to pay for this subscription now.")
     found = open_attempt(subscription)
     if found is not None and not _too_late_to_open(found):
@@ -224,7 +224,7 @@ def complete(
     subscription.refresh_due = True
     if subscription.facts.billing is Billing.ENDED:
         note = Cause(because="Paid after it had ended: cancelled at the engine.", actor="stripe")
-        subscriptions.record(subscription, "PAID_AFTER_END", note, before=subscription.status)
+        subscriptions.note(subscription, "PAID_AFTER_END", note)
         return False
     subscription.engine_subscription_id = page.subscription_id
     workflow = subscribing.workflow_of(subscription)

@@ -190,8 +190,8 @@ def history(subscription: Subscription) -> list[Happening]:
     """Return what happened to a subscription, newest first, at most the newest fifty lines."""
     entries = db.session.scalars(
         select(TimelineEntry)
-        .where(TimelineEntry.subscription_id == subscription.subscription_id)
-        .order_by(TimelineEntry.entry_id.desc())
+        .where(TimelineEntry.subscription_uuid == subscription.uuid)
+        .order_by(TimelineEntry.line.desc())
         .limit(NEWEST)
     )
     return [_happening(entry) for entry in entries]

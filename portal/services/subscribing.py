@@ -44,12 +44,11 @@ def subscribe(user: User, application: Application, api: Api, policy: Policy) ->
         connected_account=offer.price.connected_account if offer else None,
         live_key=subscriptions.live_key(application.application_id, api.api_id),
     )
-    _insert_once(subscription)
     waits = "waits for payment" if offer else "free plan, active at once"
     cause = Cause(
         because=f"Subscribed to {policy.display_name}: {waits}.", actor=user.qualified_name
     )
-    subscriptions.record(subscription, "SUBSCRIBE", cause)
+    _insert_once(subscription, cause)
     if offer:
         wait_for_payment(subscription)
     return subscription
@@ -88,10 +87,10 @@ def offer_of(api: Api, policy: Policy) -> Offer:
     return offer
 
 
-def _insert_once(subscription: Subscription) -> None:
+def _insert_once(subscription: Subscription, cause: Cause) -> None:
     try:
         with db.session.begin_nested():
-            db.session.add(subscription)
+            subscriptions.begin(subscription, cause)
     except IntegrityError as error:
         raise Conflict(
             "The application is already subscribed to this API. Open Applications > "

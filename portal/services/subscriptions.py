@@ -1,13 +1,18 @@
 """The life of a subscription: named moves between facts, each with its cause.
 
 This is the only module that changes a subscription's facts. Every change writes one line to the
-timeline in the same transaction. See ``docs/decisions/0003-facts-and-moves.md``.
+timeline in the same transaction, and the database holds it to that. See
+``docs/decisions/0003-facts-and-moves.md``.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
+
+from sqlalchemy import Table, insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm.exc import StaleDataError
 
 from portal import clock
 from portal.errors import MoveRefused
@@ -17,11 +22,12 @@ from portal.models.subscription import (
     Billing,
     Block,
     Facts,
-    Status,
     Subscription,
     TimelineEntry,
+    columns_of,
     status_of,
 )
+from portal.models.types import new_uuid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +116,7 @@ def make(subscription: Subscription, move: Move, cause: Cause) -> bool:
     error: the billing engine repeats itself, and renewals are paid every cycle.
 
     :raise portal.errors.MoveRefused: if the move does not start from the present facts
+    :raise sqlalchemy.orm.exc.StaleDataError: if somebody else moves it at this moment
     """
     before = subscription.facts
     after = move.from_facts(before)
@@ -120,15 +127,14 @@ def make(subscription: Subscription, move: Move, cause: Cause) -> bool:
         )
     if after == before:
         return False
+    _add_line(subscription, move.name, cause, before, after)
     _write(subscription, before, after)
-    record(subscription, move.name, cause, before=status_of(before))
     return True
 
 
 def _write(subscription: Subscription, before: Facts, after: Facts) -> None:
-    subscription.billing = after.billing
-    subscription.publisher_block = after.block
-    subscription.approval = after.approval
+    for name, value in columns_of(after).items():
+        setattr(subscription, name, value)
     if not after.plan_change_pending:
         subscription.pending_policy_version_id = None
     if after.end_requested != before.end_requested:
@@ -140,23 +146,57 @@ def _write(subscription: Subscription, before: Facts, after: Facts) -> None:
         subscription.cancel_at = None
 
 
-def record(
-    subscription: Subscription, name: str, cause: Cause, *, before: Status | None = None
-) -> TimelineEntry:
-    """Write a line to the timeline; for what happened without a move, such as a note."""
-    entry = TimelineEntry(
-        subscription_id=subscription.subscription_id,
-        at=clock.now(),
-        move=name,
-        status_before=before,
-        status_after=subscription.status,
-        facts_after=TimelineEntry.write_facts(subscription.facts),
-        because=cause.because[:1024],
-        actor=cause.actor,
-        stripe_event_id=cause.event_id,
-    )
-    db.session.add(entry)
-    return entry
+def note(subscription: Subscription, name: str, cause: Cause) -> None:
+    """Write a line to the timeline about something that changed no fact.
+
+    :raise sqlalchemy.orm.exc.StaleDataError: if somebody else writes a line at this moment
+    """
+    facts = subscription.facts
+    _add_line(subscription, name, cause, facts, facts)
+
+
+def begin(subscription: Subscription, cause: Cause) -> None:
+    """Store a new subscription with the first line of its timeline.
+
+    :raise sqlalchemy.exc.IntegrityError: if the application has a living subscription already
+    """
+    subscription.uuid = subscription.uuid or new_uuid()
+    subscription.line = 0
+    subscription.publisher_block = subscription.publisher_block or Block.NONE
+    subscription.approval = subscription.approval or Approval.NOT_REQUIRED
+    subscription.plan_change_pending = bool(subscription.plan_change_pending)
+    subscription.end_requested = bool(subscription.end_requested)
+    with db.session.no_autoflush:
+        _add_line(subscription, "SUBSCRIBE", cause, None, subscription.facts)
+    db.session.add(subscription)
+    db.session.flush()
+
+
+def _add_line(
+    subscription: Subscription, name: str, cause: Cause, before: Facts | None, after: Facts
+) -> None:
+    """Store the next line. It goes to the database before the facts that it states."""
+    number = subscription.line + 1
+    values = {
+        "subscription_uuid": subscription.uuid,
+        "line": number,
+        "at": clock.now(),
+        "move": name,
+        "status_before": status_of(before) if before else None,
+        "status_after": status_of(after),
+        "because": cause.because[:1024],
+        "actor": cause.actor,
+        "stripe_event_id": cause.event_id,
+        **columns_of(after),
+    }
+    try:
+        db.session.execute(insert(_TIMELINE).values(**values))
+    except IntegrityError as error:
+        raise StaleDataError("Another line was written in the same moment.") from error
+    subscription.line = number
+
+
+_TIMELINE: Table = TimelineEntry.__table__  # type: ignore[assignment]
 
 
 def live_key(application_id: int, api_id: int) -> str:

@@ -24,6 +24,8 @@ from portal.models import (
     TimelineEntry,
     UsageBatch,
 )
+from portal.services import subscriptions
+from portal.services.subscriptions import Cause
 from tests.functional.service.conftest import ACCOUNT, start_sale
 from tests.support import statements
 
@@ -420,6 +422,7 @@ def test_looking_costs_the_same_statements_for_few_and_for_many(app, paid, facto
             engine_subscription_id=f"sub_{number}",
             period_end=row.period_end,
         )
+        subscriptions.begin(more, Cause(because="Made for a test.", actor="test"))
         factories.save(more)
         factories.save(
             EngineSubscription(
@@ -436,7 +439,7 @@ def test_looking_costs_the_same_statements_for_few_and_for_many(app, paid, facto
         twin = replace(snapshot, subscription_id=f"sub_{number}", reference=more.uuid)
         paid.engine.provider.contracts[f"sub_{number}"] = replace(contract(paid), snapshot=twin)
     assert cost() == before
-    assert db.session.query(TimelineEntry).count() == 2
+    assert db.session.query(TimelineEntry).count() == 2 + 40
 
 
 def test_usage_that_the_meter_has_not_counted_is_found_when_asked_for(

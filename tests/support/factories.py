@@ -21,6 +21,8 @@ from portal.models import (
     User,
     UserRole,
 )
+from portal.services import subscriptions
+from portal.services.subscriptions import Cause
 
 #: Cheap parameters: the real ones cost a fifth of a second for each hash.
 _HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("open sesame")
@@ -153,7 +155,7 @@ class Factories:
         billing: str = "NOT_REQUIRED",
         **more: Any,
     ) -> Subscription:
-        """A subscription whose facts are set as given, without a history."""
+        """A subscription whose facts are set as given; its history is one line that says so."""
         plan = policy or self.policy()
         target = api or self.api(None, plan)
         app = application or self.application()
@@ -166,6 +168,7 @@ class Factories:
             live_key=f"{app.application_id}:{target.api_id}",
             **more,
         )
+        subscriptions.begin(row, Cause(because="Made for a test.", actor="test"))
         return self.save(row)
 
     def offer(self, api: Api, policy: Policy, engine: BillingEngine, account: str) -> Offer:

@@ -10,7 +10,8 @@ from portal.errors import BillingEngineError, Conflict, EngineUnavailable, Inval
 from portal.extensions import db
 from portal.flows import monetizing
 from portal.models import EnginePrice, Offer, Policy, PortalConfiguration
-from portal.services import apis, monetization, policies
+from portal.services import apis, monetization, policies, subscriptions
+from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import unit_of_work
 
 ACCOUNT = "acct_northwind"
@@ -186,8 +187,8 @@ def test_a_price_that_somebody_is_still_to_pay_is_not_archived(engine, api, bron
     change_price(bronze, fixed_price="12.50")
     assert enable(engine, api).archived == ()
     assert held(engine).prices[old.plan_id].active
-    waiting.ended_at, waiting.billing = waiting.created_at, "ENDED"
-    factories.save(waiting)
+    with unit_of_work():
+        subscriptions.make(waiting, Move.END, Cause(because="for a test", actor="test"))
     assert enable(engine, api).archived == ("Bronze",)
 
 

@@ -66,8 +66,13 @@ def test_blocking_and_unblocking_follow_the_buttons(page, api, bronze, factories
         assert button not in buttons(page)
     db.session.refresh(subscription)
     lines = db.session.query(TimelineEntry).order_by(TimelineEntry.entry_id).all()
-    assert [line.move for line in lines] == ["BLOCK_PRODUCTION", "BLOCK_ALL", "UNBLOCK"]
-    assert {line.actor for line in lines} == {"paula"}
+    assert [line.move for line in lines] == [
+        "SUBSCRIBE",
+        "BLOCK_PRODUCTION",
+        "BLOCK_ALL",
+        "UNBLOCK",
+    ]
+    assert {line.actor for line in lines[1:]} == {"paula"}
 
 
 def test_a_block_says_why_on_the_subscriptions_page(page, api, bronze, factories):
@@ -124,7 +129,7 @@ def test_subscriptions_of_others_are_not_found(page, factories):
         for path in ("", "/invoice"):
             page.get(f"/publisher/subscriptions/{uuid}{path}", expect=404)
         page.post(f"/publisher/subscriptions/{uuid}/block", {"move": "BLOCK_ALL"}, expect=404)
-    assert db.session.query(TimelineEntry).count() == 0
+    assert {line.move for line in db.session.query(TimelineEntry)} == {"SUBSCRIBE"}
 
 
 def test_the_list_asks_no_more_for_twenty_rows_than_for_five(page, api, bronze, factories):

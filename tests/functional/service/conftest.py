@@ -38,8 +38,7 @@ class Sale:
     def moves(self) -> list[str]:
         db.session.rollback()
         rows = db.session.query(TimelineEntry).order_by(TimelineEntry.entry_id)
-        number = self.subscription.subscription_id
-        return [row.move for row in rows if row.subscription_id == number]
+        return [row.move for row in rows if row.subscription_uuid == self.uuid]
 
     @property
     def outcomes(self) -> list[str]:
