@@ -1,6 +1,7 @@
 """Developer portal v3: subscribing, paying, usage and ending."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy import select
 from werkzeug.wrappers import Response
@@ -22,7 +23,13 @@ from portal.api.schemas.subscriptions import (
     for_subscriber,
 )
 from portal.api.statements import invoice_of
-from portal.errors import BillingEngineError, NotFound
+from portal.errors import (
+    BillingEngineError,
+    Conflict,
+    EngineAccessDenied,
+    EngineUnavailable,
+    NotFound,
+)
 from portal.extensions import db
 from portal.flows import payments
 from portal.models import Api, Application, CheckoutAttempt, KeyType, Policy, Subscription
@@ -143,7 +150,19 @@ def _open_page(subscription_id: str) -> None:
     if found.can_pay:
         urls, user_id = return_urls(found), bearer().user_id
         engine = engine_of(found.api.tenant)
-        payments.open_page(engine, subscription_id, user_id, urls)
+        with _refused():
+            payments.open_page(engine, subscription_id, user_id, urls)
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Say that things are not in a state to be paid, such as a price that was taken off sale."""
+    try:
+        yield
+    except (EngineUnavailable, EngineAccessDenied):
+        raise
+    except BillingEngineError as error:
+        raise Conflict(error.message) from error
 
 
 @bp.get(f"{PATH}/<uuid:subscription_id>")
@@ -166,7 +185,8 @@ def try_subscription_again(subscription_id: str) -> Response:
             _open_page(subscription_id)
         else:
             urls, engine = return_urls(found), engine_of(found.api.tenant)
-            payments.try_again(engine, subscription_id, bearer().user_id, urls)
+            with _refused():
+                payments.try_again(engine, subscription_id, bearer().user_id, urls)
         return Answer(_shown(living(subscription_id)))
 
     return done_once(act)

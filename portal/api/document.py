@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from werkzeug.routing import Rule
 
+from portal.api import links
 from portal.api.once import HEADER, LONGEST_KEY, REPLAYED
 from portal.api.operation import JSON, Operation
 from portal.api.schemas.base import Error, Resource
@@ -68,7 +69,9 @@ def write(app: Flask, base_url: str, version: str) -> dict[str, Any]:
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             told = _operation(rule, item, scopes, method)
             spec.path(path=address(rule), operations={method.lower(): told})
-    return spec.to_dict()
+    made: dict[str, Any] = spec.to_dict()
+    links.add(made["paths"])
+    return made
 
 
 def operations_of(app: Flask) -> Iterator[tuple[Rule, Operation, list[str]]]:

@@ -159,8 +159,8 @@ def change_lifecycle(query: LifecycleQuery) -> Response:
     """Publish, deprecate or retire an API; repeating a step changes nothing."""
 
     def act() -> Answer:
-        in_unit_of_work(lambda: apis.step(mine(query.api_id.lower()), ACTIONS[query.action]))
-        state = lifecycle(mine(query.api_id.lower()))
+        in_unit_of_work(lambda: apis.step(mine(query.api_id), ACTIONS[query.action]))
+        state = lifecycle(mine(query.api_id))
         return Answer(WorkflowResponse(lifecycle_state=state))
 
     return done_once(act)

@@ -72,7 +72,7 @@ def _of(engine: BillingEngine, subscription: Subscription) -> Revenue:
     application, plan = subscription.application.name, subscription.plan_name
     currency = subscription.policy_version.currency
     statement = invoicing.current(engine, subscription)
-    coming = statement.upcoming.invoice.amount_due if statement.upcoming else 0
+    coming = statement.upcoming.invoice.total if statement.upcoming else 0
     return Revenue(
         number=number,
         uuid=uuid,

@@ -94,7 +94,11 @@ def test_a_database_that_is_not_empty_is_left_alone(tmp_path):
     assert database.tables(url) == {"theirs"}
 
 
-def test_the_rest_tour_says_that_it_is_not_there_yet(tmp_path):
-    ended = tour(tmp_path, "--rest")
-    assert ended.returncode == 2
-    assert "REST" in ended.stdout
+def test_the_whole_job_is_done_through_rest_alone(tmp_path):
+    ended = tour(tmp_path, "--rest", "--json")
+    said = json.loads(ended.stdout)
+    assert [step for step in said["steps"] if not step["passed"]] == []
+    assert ended.returncode == 0
+    assert said["passed"] == len(said["steps"]) >= 25
+    assert f"tour: {said['passed']} passed, 0 failed" in ended.stderr
+    assert list((tmp_path / "temporary").iterdir()) == []

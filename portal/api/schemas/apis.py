@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from portal.api.schemas.base import Pagination, Paging, Resource, Schema, Text
+from portal.api.schemas.base import Pagination, Paging, Reference, Resource, Schema, Text
 from portal.api.schemas.policies import PriceProperties
 from portal.models import Api, PolicyVersion
 from portal.money import plain
@@ -14,7 +14,9 @@ from portal.services.apis import STEPS, ApiDraft
 from portal.services.catalogue import LONGEST_SEARCH, Entry, Plan
 from portal.services.openapi_import import LONGEST_DESCRIPTION
 
-Address = Annotated[Text, StringConstraints(max_length=2000)]
+Address = Annotated[
+    str, StringConstraints(max_length=2000, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$")
+]
 #: What WSO2 calls the steps of an API's life, and what the buttons call them.
 ACTIONS = {"Publish": "publish", "Deprecate": "deprecate", "Retire": "retire"}
 Action = Literal["Publish", "Deprecate", "Retire"]
@@ -128,7 +130,7 @@ class LifecycleQuery(Schema):
     """Which step of which API."""
 
     action: Action
-    api_id: Annotated[str, StringConstraints(pattern="^[0-9a-fA-F-]{36}$")]
+    api_id: Reference
 
 
 class LifecycleState(Resource):

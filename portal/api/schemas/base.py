@@ -36,6 +36,12 @@ def _whole(given: Any) -> Any:
 
 #: Text that every database can store.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=20_000)]
+#: Somebody else's identifier, in a body or a query.
+Reference = Annotated[
+    str,
+    StringConstraints(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    Field(json_schema_extra={"format": "uuid"}),
+]
 #: A number of a query.
 Number = Annotated[int, BeforeValidator(_whole)]
 

@@ -7,16 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from portal.api.schemas.apis import millis
-from portal.api.schemas.base import Pagination, Paging, Resource, Schema, Text
+from portal.api.schemas.base import Pagination, Paging, Reference, Resource, Schema, Text
 from portal.models import Application, ApplicationKey, Subscription
 from portal.services.access import Access
 
-Uuid = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F-]{36}$")]
-Reference = Annotated[
-    str,
-    StringConstraints(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
-    Field(json_schema_extra={"format": "uuid"}),
-]
 SubscriptionStatus = Literal[
     "ON_HOLD",
     "UNBLOCKED",

@@ -1,5 +1,6 @@
 """What people do again and again on the way: make applications, subscribe, pay, call."""
 
+import json
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -119,6 +120,19 @@ def await_call(walk: Walk, key: str, status_code: int, slug: str = "") -> reques
     wanted = f"answer {status_code} {slug}".rstrip()
     eventually(look, wanted, seconds=5, seen=lambda: said(last[0]))
     return last[0]
+
+
+def fetch(address: str) -> requests.Response:
+    """Read something that is there for everybody."""
+    session = requests.Session()
+    session.trust_env = False
+    return session.get(address, timeout=SECONDS)
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """Return the JSON object that stands in a text."""
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def problem(answer: requests.Response) -> str:
