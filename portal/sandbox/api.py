@@ -269,6 +269,8 @@ def _check_version(request: Request) -> None:
 def _pairs(request: Request) -> tuple[Pairs, str]:
     query = list(request.args.items(multi=True))
     if request.method in ("GET", "DELETE"):
+        if request.method == "GET" and request.get_data(cache=True):
+            raise invalid("Sandbox: send the parameters of a GET in its address, not in a body.")
         body = _form(request) if request.method == "DELETE" else []
         return query + body, "query"
     if query:

@@ -196,3 +196,39 @@ def test_an_event_name_stays_taken_and_an_inactive_meter_takes_nothing(world: Wo
     renamed = world.api.v1.billing.meters.update(meter.id, {"display_name": "Requests"})
     assert renamed.display_name == "Requests"
     assert len(world.api.v1.billing.meters.list({"status": "active"}).data) == 1
+
+
+@pytest.mark.parametrize("currency", ["xyz", "xxx", "eu"])
+def test_a_currency_must_be_one_that_stripe_supports(world, currency):
+    with pytest.raises(stripe.InvalidRequestError, match="Invalid currency"):
+        world.licensed(100, currency)
+
+
+@pytest.mark.parametrize("by", [0, -2])
+def test_a_package_holds_at_least_one(world, by):
+    product = world.api.v1.products.create({"name": "Rates"})
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        world.api.v1.prices.create(
+            {
+                "product": product.id,
+                "currency": "usd",
+                "unit_amount": 100,
+                "recurring": {"interval": "month"},
+                "transform_quantity": {"divide_by": by, "round": "up"},
+            }
+        )
+    assert refused.value.param == "transform_quantity[divide_by]"
+
+
+@pytest.mark.parametrize("text", ["<b>", "12345", "A*B", "It's"])
+def test_a_statement_descriptor_is_plain(world, text):
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        world.api.v1.products.create({"name": "Rates", "statement_descriptor": text})
+    assert refused.value.param == "statement_descriptor"
+
+
+def test_a_get_has_no_body(world):
+    answer = world.app.test_client().get(
+        "/v1/products", data="limit=1", headers={"Authorization": f"Bearer {world.key}"}
+    )
+    assert answer.status_code == 400

@@ -9,6 +9,7 @@ from portal.sandbox.call import Call, Json, operation
 from portal.sandbox.engine import discounts
 from portal.sandbox.errors import invalid, missing_param, not_found, unsupported
 from portal.sandbox.resources import common
+from portal.sandbox.resources.prices import supported
 from portal.sandbox.store import Filter, Record
 
 
@@ -71,7 +72,7 @@ def _check_off(params: Json) -> None:
     if percent is None:
         if "currency" not in params:
             raise missing_param("currency")
-        step = money.granularity(params["currency"].lower())
+        step = money.granularity(supported(params["currency"]))
         if params["amount_off"] < 1 or params["amount_off"] % step:
             raise invalid("Invalid positive integer", "amount_off", "parameter_invalid_integer")
     elif not 0 < percent <= 100 or percent != round(Decimal(percent), 2):

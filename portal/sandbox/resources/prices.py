@@ -34,7 +34,7 @@ def create(call: Call) -> Json:
             f"The product {product['id']} is inactive, so no price can be added to it.",
             "product",
         )
-    currency = _currency(params["currency"])
+    currency = supported(params["currency"])
     price: Record = {
         "id": ids.new("price"),
         "object": "price",
@@ -59,9 +59,13 @@ def create(call: Call) -> Json:
     return common.show(call, price)
 
 
-def _currency(code: str) -> str:
+def supported(code: str) -> str:
+    """Return a currency's code in lower case.
+
+    :raise StripeError: 400 unless Stripe supports it
+    """
     currency = code.lower()
-    if len(currency) != 3 or not currency.isalpha():
+    if currency not in money.SUPPORTED:
         raise invalid(
             f"Invalid currency: {code}. Stripe currently supports these currencies: usd, aed, …",
             "currency",
@@ -125,9 +129,18 @@ def _amounts(params: Json, currency: str) -> Json:
     return {
         "unit_amount": int(amount) if amount == amount.to_integral_value() else None,
         "unit_amount_decimal": money.plain(amount),
-        "transform_quantity": params.get("transform_quantity"),
+        "transform_quantity": _package(params.get("transform_quantity")),
         "tiers_mode": None,
     }
+
+
+def _package(package: Json | None) -> Json | None:
+    if package is not None and package["divide_by"] < 1:
+        raise invalid(
+            "This value must be greater than or equal to 1.", "transform_quantity[divide_by]",
+            "parameter_invalid_integer",
+        )  # fmt: skip
+    return package
 
 
 def _amount(holder: Json, name: str, currency: str, prefix: str) -> Decimal:

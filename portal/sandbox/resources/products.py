@@ -26,11 +26,23 @@ def create(call: Call) -> Json:
         "metadata": {},
         "updated": call.now,
     }
+    _check_descriptor(call)
     common.assign(product, call.params, *_WRITABLE)
     common.merge_metadata(product, call.params)
     call.db.insert(product)
     events.emit(call.db, product, "product.created", now=call.now)
     return common.show(call, product)
+
+
+def _check_descriptor(call: Call) -> None:
+    # https://docs.stripe.com/get-started/account/statement-descriptors#requirements
+    text = call.params.get("statement_descriptor")
+    if text and (re.search(r"""[<>\\'"*]""", text) or not re.search("[A-Za-z]", text)):
+        raise invalid(
+            "Invalid statement descriptor: it needs a letter, and must not contain any of"
+            " < > \\ ' \" *.",
+            "statement_descriptor",
+        )
 
 
 def _chosen(call: Call) -> str | None:
@@ -57,6 +69,7 @@ def retrieve(call: Call) -> Json:
 def update(call: Call) -> Json:
     """Change or archive a product."""
     product = common.from_path(call, "product")
+    _check_descriptor(call)
     with events.changing(call.db, product, "product.updated", now=call.now):
         common.assign(product, call.params, *_WRITABLE)
         common.merge_metadata(product, call.params)
