@@ -230,11 +230,12 @@ class PolicyVersion(Model):
     @property
     def _tiers_words(self) -> str:
         """A tiered price in one line, such as ``1,000 Requests included, then 0.004 USD …``."""
-        first, *others = self.tiers or []
-        cheapest = min(Decimal(tier["unit"]) for tier in (first, *others))
-        if self.pricing_model == PricingModel.GRADUATED and Decimal(first["unit"]) == 0 and others:
-            then = f"then {plain(Decimal(others[0]['unit']))} {self.currency} per Request"
-            base = Decimal(first["flat"])
-            fee = f"{plain(base)} {self.currency} per {self.billing_cycle} with " if base else ""
-            return f"{fee}{first['up_to']:,} Requests included, {then}"
-        return f"from {plain(cheapest)} {self.currency} per Request"
+        first, *others = self.price_tiers
+        currency, each = (self.currency or "").lower(), "per Request"
+        if self.pricing_model == PricingModel.GRADUATED and not first.unit_minor and others:
+            fee = rating.price_words(first.flat_minor, currency)
+            base = f"{fee} per {self.billing_cycle} with " if first.flat_minor else ""
+            then = f"then {rating.price_words(others[0].unit_minor, currency)} {each}"
+            return f"{base}{first.up_to:,} Requests included, {then}"
+        cheapest = min(tier.unit_minor for tier in (first, *others))
+        return f"from {rating.price_words(cheapest, currency)} {each}"

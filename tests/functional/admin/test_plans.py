@@ -203,7 +203,8 @@ TIERED = {
 
 def test_a_price_with_included_requests_is_said_in_words_and_kept_as_written(admin):
     admin.get("/admin/plans/new").submit("Save", fill(**TIERED))
-    assert "5 USD per month with 1,000 Requests included, then 0.004 USD per Request" in admin.text
+    words = "5.00 USD per month with 1,000 Requests included, then 0.004 USD per Request"
+    assert words in admin.text
     version = db.session.query(Policy).one().current
     assert version.tiers == [
         {"up_to": 1000, "unit": "0", "flat": "5"},
