@@ -16,6 +16,7 @@ PLAY = Path(__file__).with_name("play.py")
     [
         ("renewal", 6),
         ("failed-renewal", 10),
+        ("plan-change", 13),
         ("cancel-at-period-end", 9),
         ("signup-card-problems", 7),
     ],
@@ -24,15 +25,14 @@ def test_its_scenario_passes(
     running: Running, billing_e2e: Path, scenario: str, steps: int
 ) -> None:
     product = running.api("POST", "/v1/products", name="Weather API - Gold")["id"]
-    price = running.api(
-        "POST", "/v1/prices",
-        **{
-            "product": product, "currency": "usd", "unit_amount": "1500",
-            "recurring[interval]": "month",
-        },
-    )["id"]  # fmt: skip
+    common = {"product": product, "currency": "usd", "recurring[interval]": "month"}
+    prices = [
+        running.api("POST", "/v1/prices", **common, unit_amount=amount)["id"]
+        for amount in ("1500", "4500")
+    ]
+    known = [running.base, running.key, running.account]
     done = subprocess.run(
-        [str(billing_e2e), str(PLAY), running.base, running.key, running.account, price, scenario],
+        [str(billing_e2e), str(PLAY), *known, *prices, scenario],
         capture_output=True,
         text=True,
         timeout=300,
