@@ -135,18 +135,16 @@ def admin_session_or_basic(view: View[P, R]) -> View[P, Any]:
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
-        if request.authorization is None and current_user.is_authenticated:
-            if request.method not in ("GET", "HEAD"):
-                csrf.protect()
-            user: User | None = me()
-        else:
-            user = _by_basic()
+        at_browser = request.authorization is None and current_user.is_authenticated
+        user = me() if at_browser else _by_basic()
         if user is None:
             refusal = jsonify({"error": "Sign in as an administrator first."})
             refusal.headers["WWW-Authenticate"] = 'Basic realm="portal"'
             return refusal, 401
         if not user.has_role(ADMIN):
             return jsonify({"error": "Only an administrator may do this."}), 403
+        if at_browser and request.method not in ("GET", "HEAD"):
+            csrf.protect()
         g.basic_user = user
         return view(*args, **kwargs)
 
