@@ -1,0 +1,249 @@
+"""One subscription's usage in one billing period, explained down to what each part of it costs.
+
+The lines of the explanation add up to the invoice's line to the minor unit: they are shares of
+the same reckoning (``portal/rating.py``), not reckonings of their own.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from portal import clock, rating
+from portal.models import Subscription, UsageBatch
+from portal.money import to_major
+from portal.rating import Rating
+from portal.services import costs, periods, usage
+from portal.services.periods import Period
+from portal.services.usage import DayUse, Reason
+
+K = TypeVar("K", bound=Hashable)
+LATE = "late, from an earlier period"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """Calls of one day and resource, and the part of the invoice's line that they are."""
+
+    day: datetime
+    method: str
+    resource: str
+    application: str
+    calls: int
+    late: bool
+    minor: int
+    """Whole minor units; all lines and the base add up to the invoice's line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Calls that have one thing in common: a day, a resource, a status."""
+
+    name: str
+    counted: int
+    not_counted: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What was called in ``period``, as of ``as_of``, and what it costs."""
+
+    subscription: Subscription
+    period: Period
+    as_of: datetime
+    uses: Sequence[DayUse]
+    late_batches: Sequence[UsageBatch]
+    """Calls of earlier periods that are on this period's invoice."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether calls may still be added."""
+        return self.period.start <= self.as_of < self.period.end
+
+    @property
+    def counted(self) -> int:
+        """Billable calls that were made in the period."""
+        return sum(use.calls for use in self.uses if use.reason is None)
+
+    @property
+    def total(self) -> int:
+        """All calls that were made in the period."""
+        return sum(use.calls for use in self.uses)
+
+    @property
+    def billed_later(self) -> int:
+        """Billable calls that came when this period's invoice was drawn: the next one has them."""
+        return sum(use.calls for use in self.uses if use.reason is None and use.late)
+
+    @property
+    def billed(self) -> int:
+        """Calls on this period's invoice: its own that came in time, and late ones of others."""
+        late = sum(batch.quantity for batch in self.late_batches)
+        return self.counted - self.billed_later + late
+
+    @property
+    def waiting(self) -> int:
+        """Billable calls that no batch has yet: the next publish takes them."""
+        return self.counted - sum(use.published for use in self.uses if use.reason is None)
+
+    @property
+    def not_counted(self) -> list[tuple[str, int]]:
+        """How many calls are not billable, for each reason."""
+        found = {why: sum(use.calls for use in self.uses if use.reason is why) for why in Reason}
+        return [(why.value, calls) for why, calls in found.items() if calls]
+
+    @property
+    def rating(self) -> Rating | None:
+        """What the invoice's line comes to, step by step; ``None`` for a free plan."""
+        return costs.rated(self.subscription.policy_version, self.billed)
+
+    @property
+    def projected(self) -> Rating | None:
+        """What the period will cost if it goes on like this; ``None`` if nothing can be said."""
+        if not self.is_running or not self.subscription.policy_version.is_dynamic:
+            return None
+        calls = costs.projected_calls(self.billed, self.period.start, self.as_of, self.period.end)
+        return None if calls is None else costs.rated(self.subscription.policy_version, calls)
+
+    @property
+    def base_minor(self) -> int:
+        """What is owed without any call: a flat amount, or the whole of a fixed price."""
+        price = self.subscription.policy_version.price
+        if price is None:
+            return 0
+        if price.is_fixed:
+            return int(price.unit_minor)
+        return rating.share(price, [calls for _, calls in self._parts()]).whole[0]
+
+    @property
+    def lines(self) -> list[Line]:
+        """The invoice's line, taken apart by day, resource and application, oldest first."""
+        parts = self._parts()
+        price = self.subscription.policy_version.price
+        calls = [number for _, number in parts]
+        shares: Sequence[int] = [0] * len(parts)
+        if price is not None and not price.is_fixed:
+            shares = rating.share(price, calls).whole[1:]
+        application = self.subscription.application.name
+        return [
+            Line(
+                day=day,
+                method=method,
+                resource=resource,
+                application=application,
+                calls=number,
+                late=late,
+                minor=minor,
+            )
+            for ((day, method, resource, late), number), minor in zip(parts, shares, strict=True)
+        ]
+
+    def _parts(self) -> list[tuple[tuple[datetime, str, str, bool], int]]:
+        found: dict[tuple[datetime, str, str, bool], int] = {}
+        for batch in self.late_batches:
+            day = batch.first_at.replace(hour=0, minute=0, second=0, microsecond=0)
+            key = (day, "", LATE, True)
+            found[key] = found.get(key, 0) + batch.quantity
+        for use in self.uses:
+            if use.reason is None and not use.late:
+                key = (use.day, use.method, use.resource, False)
+                found[key] = found.get(key, 0) + use.calls
+        return sorted(found.items())
+
+    @property
+    def days(self) -> list[Part]:
+        """Each day of the period until now, also those without a call."""
+        first = self.period.start.replace(hour=0, minute=0, second=0, microsecond=0)
+        until = min(self.period.end, self.as_of)
+        found = {part.name: part for part in self._by(lambda use: f"{use.day:%Y-%m-%d}")}
+        names = []
+        while first < until:
+            names.append(f"{first:%Y-%m-%d}")
+            first += timedelta(days=1)
+        return [found.get(name, Part(name=name, counted=0, not_counted=0)) for name in names]
+
+    @property
+    def resources(self) -> list[Part]:
+        """Calls by method and resource, most first."""
+        return self._most(lambda use: f"{use.method} {use.resource}")
+
+    @property
+    def statuses(self) -> list[Part]:
+        """Calls by the status that was answered."""
+        return self._by(lambda use: str(use.status))
+
+    def _most(self, name: Callable[[DayUse], str]) -> list[Part]:
+        return sorted(self._by(name), key=lambda part: -(part.counted + part.not_counted))
+
+    def _by(self, name: Callable[[DayUse], str]) -> list[Part]:
+        found: dict[str, list[int]] = {}
+        for use in self.uses:
+            sums = found.setdefault(name(use), [0, 0])
+            sums[0 if use.reason is None else 1] += use.calls
+        return [
+            Part(name=each, counted=counted, not_counted=rest)
+            for each, (counted, rest) in sorted(found.items())
+        ]
+
+
+def report(subscription: Subscription, moment: datetime | None = None) -> Report:
+    """Explain the billing period that ``moment`` lies in; two queries.
+
+    :param moment: now by default. A subscription without billing periods has calendar months.
+    """
+    now = clock.now()
+    period = period_of(subscription, moment or now)
+    return Report(
+        subscription=subscription,
+        period=period,
+        as_of=now,
+        uses=usage.by_day([subscription.subscription_id], period.start, period.end),
+        late_batches=[
+            batch
+            for batch in usage.batches_of(subscription.subscription_id)
+            if batch.late and batch.closes_at == clock.epoch(period.end)
+        ],
+    )
+
+
+def period_of(subscription: Subscription, moment: datetime) -> Period:
+    """Return the billing period, or the calendar month in UTC where there is none."""
+    found = periods.containing(moment, subscription)
+    if found is not None:
+        return found
+    start = moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    end = (start + timedelta(days=32)).replace(day=1)
+    return Period(start=start, end=end)
+
+
+def to_csv(found: Report) -> str:
+    """Return the explanation as CSV; the column ``amount`` adds up to the invoice's line.
+
+    Cells that a spreadsheet would take for a formula begin with an apostrophe.
+    """
+    price = found.subscription.policy_version.price
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["day", "method", "resource", "application", "calls", "amount", "currency"])
+
+    def amount(minor: int) -> list[str]:
+        if price is None:
+            return ["0", ""]
+        return [f"{to_major(minor, price.currency)}", price.currency.upper()]
+
+    base = found.base_minor
+    if base:
+        day = f"{found.period.start:%Y-%m-%d}"
+        writer.writerow([day, "", "base amount", "", 0, *amount(base)])
+    for line in found.lines:
+        cells = (line.method, line.resource, line.application)
+        writer.writerow(
+            [f"{line.day:%Y-%m-%d}", *map(_inert, cells), line.calls, *amount(line.minor)]
+        )
+    return text.getvalue()
+
+
+def _inert(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
