@@ -13,6 +13,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from portal import clock
 from portal.billing.engine import BillingEvent, EventKind
+from portal.crashpoints import crashpoint
 from portal.extensions import db
 from portal.models import InboxEvent, Outcome, Subscription, Tenant
 from portal.services import billing_events
@@ -40,6 +41,7 @@ def receive(tenant: Tenant, event: BillingEvent, raw: bytes) -> Receipt:
     """
     if not _insert(tenant, event, raw):
         return _known(tenant, event)
+    crashpoint("event stored")
     row = db.session.scalars(_select(tenant, event)).one()
     result = billing_events.apply(tenant, event)
     keep(row, result)

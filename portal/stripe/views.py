@@ -9,6 +9,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
 from portal.billing.engine import EventKind
+from portal.crashpoints import crashpoint
 from portal.errors import BillingEngineError, Conflict, InvalidSignature, NotFound, PortalError
 from portal.extensions import csrf, db, limiter
 from portal.flows import payments
@@ -155,6 +156,7 @@ def webhook() -> tuple[Response, int] | Response:
         return jsonify({"error": "Invalid signature"}), 400
     except PortalError as error:
         return jsonify({"error": error.message}), error.status_code
+    crashpoint("event verified")
     receipt = in_unit_of_work(
         lambda: inbox.receive(db.session.get_one(Tenant, tenant_id), event, raw)
     )

@@ -9,6 +9,7 @@ from typing import TypeVar
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 
+from portal.crashpoints import crashpoint
 from portal.errors import Conflict
 from portal.extensions import WRITES, db
 
@@ -34,7 +35,9 @@ def unit_of_work() -> Iterator[None]:
     session.connection(execution_options={WRITES: True})
     try:
         yield
+        crashpoint("before commit")
         session.commit()
+        crashpoint("after commit")
     except StaleDataError as error:
         session.rollback()
         raise Conflict("Somebody else just changed this. Look at it again and repeat.") from error

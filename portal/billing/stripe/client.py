@@ -11,6 +11,7 @@ from requests.adapters import HTTPAdapter
 from portal.billing import keys
 from portal.billing.registry import EngineSettings
 from portal.billing.stripe.errors import FrozenFailure, Malformed, header
+from portal.crashpoints import crashpoint
 from portal.errors import (
     BillingEngineError,
     EngineAccessDenied,
@@ -59,7 +60,10 @@ class PooledTransport(stripe.RequestsClient):
             for name, value in (headers or {}).items()
             if name.lower() not in _HEADERS_KEPT_BACK
         }
-        return super().request(method, url, kept, post_data)
+        crashpoint("before Stripe")
+        answer = super().request(method, url, kept, post_data)
+        crashpoint("after Stripe")
+        return answer
 
 
 class Connection:
