@@ -14,7 +14,6 @@ from portal.errors import EngineUnavailable
 from portal.extensions import db
 from portal.models import (
     Api,
-    Billing,
     CheckoutAttempt,
     EnginePrice,
     EngineSubscription,
@@ -25,7 +24,7 @@ from portal.models import (
     UsageBatch,
 )
 from portal.services import subscriptions
-from portal.services.subscriptions import Cause
+from portal.services.subscriptions import Cause, Move
 from tests.functional.service.conftest import ACCOUNT, start_sale
 from tests.support import statements
 
@@ -87,6 +86,14 @@ def change(row: type, **values: object) -> None:
     for found in db.session.query(row):
         for name, value in values.items():
             setattr(found, name, value)
+    db.session.commit()
+
+
+def make_move(move: Move) -> None:
+    """Change a fact as the portal does: with its line of the timeline."""
+    db.session.rollback()
+    row = db.session.query(Subscription).one()
+    subscriptions.make(row, move, Cause(because="Made for a test.", actor="test"))
     db.session.commit()
 
 
@@ -170,7 +177,7 @@ def test_a_payment_for_what_we_believed_lapsed_gives_service(sale, reconcile, tr
     """A backup from before the payment was restored, and its attempt was swept since."""
     sale.engine.provider.pay(sale.open_page())
     change(CheckoutAttempt, status="EXPIRED", open_key=None)
-    change(Subscription, billing="LAPSED")
+    make_move(Move.LAPSE)
     travel.shift(timedelta(minutes=10))
     found = repaired(reconcile, "paid_without_service")
     assert found["portal"] == "LAPSED, no billing record"
@@ -209,7 +216,7 @@ def test_a_subscription_of_the_publishers_own_is_none_of_our_business(paid, reco
 
 def test_one_that_ended_here_and_lives_there_is_cancelled(paid, reconcile):
     """It takes money every month for nothing."""
-    change(Subscription, billing=Billing.ENDED, ended_at=NOW, live_key=None)
+    make_move(Move.END)
     repaired(reconcile, "lives_after_end")
     assert contract(paid).snapshot.status is EngineStatus.CANCELED
 
@@ -352,7 +359,8 @@ def test_an_event_without_effect_and_an_ending_and_a_payment_that_take_too_long(
     assert found["portal"] == "ON_HOLD"
     assert sale.status == "REJECTED"
 
-    change(Subscription, end_requested_at=NOW)
+    make_move(Move.ASK_END)
+    travel.shift(timedelta(hours=2))
     repaired(reconcile, "ending_unfinished")
     assert sale.status == "ENDED"
 
@@ -463,6 +471,7 @@ def test_usage_that_the_meter_has_not_counted_is_found_when_asked_for(
             quantity=7,
             first_at=NOW,
             last_at=NOW + timedelta(minutes=5),
+            stamp=NOW + timedelta(minutes=5),
             state="ACKNOWLEDGED",
         )
     )
