@@ -97,6 +97,13 @@ class BillingEngineError(PortalError):
         self.request_id = request_id
 
 
+class PaymentDeclined(BillingEngineError):
+    """What was due at once could not be paid, so nothing has been changed."""
+
+    status_code = 402
+    title = "The payment did not go through"
+
+
 class EngineObjectMissing(BillingEngineError):
     """The billing engine knows no such object."""
 

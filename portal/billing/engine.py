@@ -36,6 +36,7 @@ from portal.billing.values import (
     ListedPrice,
     ListedProduct,
     MeterSpec,
+    PlanChange,
     PriceSpec,
     ProductSpec,
     SubscriptionSnapshot,
@@ -43,6 +44,12 @@ from portal.billing.values import (
     UsageReport,
     UsageType,
     WebhookRegistration,
+)
+from portal.errors import BillingEngineError
+
+CANNOT_CHANGE = (
+    "The payment provider of this portal cannot change a running subscription. Press Unsubscribe, "
+    "and subscribe again to the plan you want."
 )
 
 __all__ = [
@@ -63,6 +70,7 @@ __all__ = [
     "ListedPrice",
     "ListedProduct",
     "MeterSpec",
+    "PlanChange",
     "PortalState",
     "PriceSpec",
     "ProductSpec",
@@ -182,6 +190,40 @@ class BillingEngine(ABC):
     @abstractmethod
     def cancel_subscription(self, account: str, subscription_id: str) -> SubscriptionSnapshot:
         """End a subscription now and invoice what was used. Already ended counts as done."""
+
+    # --- changing a subscription; a provider that cannot leaves these as they are ------------
+
+    def cancel_at_period_end(self, account: str, subscription_id: str) -> SubscriptionSnapshot:
+        """Let a subscription end with its period. Planned already, or ended, counts as done."""
+        raise BillingEngineError(CANNOT_CHANGE)
+
+    def keep_subscription(self, account: str, subscription_id: str) -> SubscriptionSnapshot:
+        """Withdraw an end that is planned for later, whoever planned it. None counts as done.
+
+        :raise portal.errors.BillingEngineError: if the subscription has ended
+        """
+        raise BillingEngineError(CANNOT_CHANGE)
+
+    def preview_end(self, account: str, subscription_id: str, *, at_once: bool) -> Invoice | None:
+        """Return the last invoice if it ended now, or with its period; ``None`` if none comes.
+
+        With ``at_once`` it is what :meth:`cancel_subscription` would invoice.
+        """
+        raise BillingEngineError(CANNOT_CHANGE)
+
+    def change_plan(
+        self, account: str, subscription_id: str, change: PlanChange, *, key: str
+    ) -> SubscriptionSnapshot:
+        """Sell a running subscription at another price from now on. Changed already counts as done.
+
+        :raise portal.errors.PaymentDeclined: if what is due now is not paid; nothing has changed
+        :raise portal.errors.BillingEngineError: if the subscription has ended
+        """
+        raise BillingEngineError(CANNOT_CHANGE)
+
+    def preview_change(self, account: str, subscription_id: str, change: PlanChange) -> Invoice:
+        """Return the invoice that :meth:`change_plan` with the same values would draw now."""
+        raise BillingEngineError(CANNOT_CHANGE)
 
     # --- usage and invoices -----------------------------------------------------------------
 

@@ -215,6 +215,23 @@ class SubscriptionSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlanChange:
+    """Another price for a running subscription, from now on, and paid for at once.
+
+    What was paid for the rest of the period is credited, and the rest of the period (or a new
+    one) charged at the new price. If the payment fails, nothing changes.
+    """
+
+    price_id: str
+    usage_type: UsageType
+    new_period: bool
+    """Whether a new period begins, and what was used until now is invoiced. Always so where a
+    price counts usage, so that each period has one price."""
+    at: datetime
+    """The second from which unused time is counted: stored, so that the preview stays true."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ListedProduct:
     """A product as the provider lists it; ``metadata`` is what it was made with."""
 

@@ -87,6 +87,10 @@ class World(ABC):
         """End the period with a card that declines, or that asks for authentication."""
 
     @abstractmethod
+    def decline(self, subscription_id: str) -> None:
+        """Let the card decline what is charged next."""
+
+    @abstractmethod
     def pay_invoice(self, subscription_id: str) -> None:
         """Pay what is open."""
 
@@ -149,6 +153,9 @@ class MemoryWorld(World):
     def fail_renewal(self, subscription_id: str, *, asks: bool = False) -> None:
         act = self.provider.require_action if asks else self.provider.fail_renewal
         act(subscription_id)
+
+    def decline(self, subscription_id: str) -> None:
+        self.provider.declining.add(subscription_id)
 
     def pay_invoice(self, subscription_id: str) -> None:
         self.provider.pay_invoice(subscription_id)
@@ -287,6 +294,10 @@ class SandboxWorld(World):
         outcome = "requires_action" if asks else "card_declined"
         self._control(f"/subscriptions/{subscription_id}/fail-next-charge", outcome=outcome)
         self.renew(subscription_id)
+
+    def decline(self, subscription_id: str) -> None:
+        path = f"/subscriptions/{subscription_id}/fail-next-charge"
+        self._control(path, outcome="card_declined")
 
     def pay_invoice(self, subscription_id: str) -> None:
         latest = self.engine.subscription(self.account, subscription_id).latest_invoice_id

@@ -25,6 +25,7 @@ from portal.billing.engine import (
     ListedPrice,
     ListedProduct,
     MeterSpec,
+    PlanChange,
     PortalState,
     PriceSpec,
     ProductSpec,
@@ -43,9 +44,9 @@ from portal.errors import (
     EngineUnavailable,
     Invalid,
 )
-from tests.support import memory_events, memory_rows
+from tests.support import memory_changes, memory_events, memory_rows
 from tests.support.memory_provider import MemoryProvider
-from tests.support.memory_rows import Account, Offer, Page
+from tests.support.memory_rows import Account, Contract, Offer, Page
 
 VERSION = "2026-04-22.dahlia"
 
@@ -277,6 +278,56 @@ class MemoryBillingEngine(BillingEngine):
             contract = self.provider.contract(account, subscription_id)
             self.provider.end(subscription_id, "cancellation_requested")
             return contract.snapshot
+
+    def cancel_at_period_end(self, account: str, subscription_id: str) -> SubscriptionSnapshot:
+        with self._call("cancel_at_period_end", account):
+            contract = self.provider.contract(account, subscription_id)
+            if not contract.snapshot.status.is_over and contract.snapshot.cancel_at is None:
+                self.provider.cancel_at_period_end(subscription_id)
+            return contract.snapshot
+
+    def keep_subscription(self, account: str, subscription_id: str) -> SubscriptionSnapshot:
+        with self._call("keep_subscription", account):
+            contract = self.provider.contract(account, subscription_id)
+            if contract.snapshot.status.is_over:
+                raise BillingEngineError("It has ended.")
+            if contract.snapshot.cancel_at is not None:
+                self.provider.keep(subscription_id)
+            return contract.snapshot
+
+    def preview_end(self, account: str, subscription_id: str, *, at_once: bool) -> Invoice | None:
+        with self._call("preview_end", account):
+            contract = self.provider.contract(account, subscription_id)
+            is_metered = contract.price.usage_type is UsageType.METERED
+            if contract.snapshot.status.is_over or not is_metered:
+                return None
+            return self.provider.draw(contract)
+
+    def change_plan(
+        self, account: str, subscription_id: str, change: PlanChange, *, key: str
+    ) -> SubscriptionSnapshot:
+        with self._call("change_plan", account) as held:
+            contract = self.provider.contract(account, subscription_id)
+            if contract.snapshot.price_id != change.price_id:
+                price = self._alive(contract, held, change)
+                self.provider.once(
+                    account, key, change, lambda: self.provider.change(contract, price, change)
+                )
+            return contract.snapshot
+
+    def preview_change(self, account: str, subscription_id: str, change: PlanChange) -> Invoice:
+        with self._call("preview_change", account) as held:
+            contract = self.provider.contract(account, subscription_id)
+            price = self._alive(contract, held, change)
+            return memory_changes.invoice(self.provider, contract, price, change)
+
+    def _alive(self, contract: Contract, held: Account, change: PlanChange) -> PriceSpec:
+        if contract.snapshot.status.is_over:
+            raise BillingEngineError("It has ended.")
+        if change.price_id not in held.prices:
+            raise EngineObjectMissing("No such price.", engine_code="resource_missing")
+        spec: PriceSpec = held.prices[change.price_id].spec
+        return spec
 
     # --- usage and invoices -------------------------------------------------------------------
 

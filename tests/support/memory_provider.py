@@ -23,13 +23,14 @@ from portal.billing.engine import (
     Invoice,
     InvoiceLine,
     MeterSpec,
+    PlanChange,
     PriceSpec,
     SubscriptionSnapshot,
     UsageType,
     WebhookState,
 )
-from portal.errors import BillingEngineError, EngineObjectMissing
-from tests.support import memory_events
+from portal.errors import BillingEngineError, EngineObjectMissing, PaymentDeclined
+from tests.support import memory_changes, memory_events
 from tests.support.memory_events import SignedEvent
 from tests.support.memory_rows import Account, Contract, Page, period_end, second
 
@@ -55,6 +56,7 @@ class MemoryProvider:
         self.webhooks: dict[str, WebhookState] = {}
         self.missing_rights: list[str] = []
         self.skew = timedelta(0)
+        self.declining: set[str] = set()
         self.events: list[SignedEvent] = []
         self.lost: set[str] = set()
         self.calls: list[str] = []
@@ -134,6 +136,26 @@ class MemoryProvider:
         contract = self.contracts[subscription_id]
         self._change(contract, cancel_at=contract.snapshot.period_end)
         return [self._tell(EventKind.SUBSCRIPTION_UPDATED, contract.account, contract.snapshot)]
+
+    def keep(self, subscription_id: str) -> list[SignedEvent]:
+        """Withdraw a planned end."""
+        contract = self.contracts[subscription_id]
+        self._change(contract, cancel_at=None)
+        return [self._tell(EventKind.SUBSCRIPTION_UPDATED, contract.account, contract.snapshot)]
+
+    def change(self, contract: Contract, price: PriceSpec, change: PlanChange) -> str:
+        """Sell at another price and bill the difference; a card that declines changes nothing."""
+        drawn = memory_changes.invoice(self, contract, price, change)
+        if contract.snapshot.subscription_id in self.declining and drawn.amount_due:
+            raise PaymentDeclined("The payment did not go through: the card was declined.")
+        bill = self._keep(contract, drawn, "subscription_update", status="paid")
+        contract.price = price
+        self._change(contract, price_id=change.price_id)
+        if change.new_period:
+            self._start_period(contract, second())
+        self._tell(EventKind.PAYMENT_SUCCEEDED, contract.account, bill)
+        self._tell(EventKind.SUBSCRIPTION_UPDATED, contract.account, contract.snapshot)
+        return contract.snapshot.subscription_id
 
     def pay_invoice(self, subscription_id: str) -> list[SignedEvent]:
         """Pay what is open, and so leave arrears."""
@@ -233,8 +255,11 @@ class MemoryProvider:
         self._change(contract, period_start=start, period_end=end)
 
     def _bill(self, contract: Contract, reason: str, *, status: str) -> Invoice:
+        return self._keep(contract, self.draw(contract), reason, status=status)
+
+    def _keep(self, contract: Contract, drawn: Invoice, reason: str, *, status: str) -> Invoice:
         bill = replace(
-            self.draw(contract),
+            drawn,
             invoice_id=self.new_id("in"),
             number=f"MEM-{next(self._numbers):04d}",
             status=status,
@@ -246,8 +271,8 @@ class MemoryProvider:
         paid = status == "paid"
         bill = replace(
             bill,
-            amount_paid=bill.total if paid else 0,
-            amount_remaining=0 if paid else bill.total,
+            amount_paid=bill.amount_due if paid else 0,
+            amount_remaining=0 if paid else bill.amount_due,
             next_payment_attempt=None if paid else second() + timedelta(days=3),
         )
         self.bills.setdefault(contract.snapshot.subscription_id, []).insert(0, bill)

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from portal.billing.engine import BillingEngine
 from portal.billing.stripe.buying import Buying
+from portal.billing.stripe.changing import Changing
 from portal.billing.stripe.events import Events
 from portal.billing.stripe.inspecting import Inspecting
 from portal.billing.stripe.invoices import Invoices
@@ -14,7 +15,16 @@ from portal.billing.stripe.usage import Usage
 
 
 class StripeBillingEngine(
-    SetUp, Inspecting, Selling, Buying, Usage, Invoices, Listing, Events, BillingEngine
+    SetUp,
+    Inspecting,
+    Selling,
+    Buying,
+    Usage,
+    Changing,
+    Invoices,
+    Listing,
+    Events,
+    BillingEngine,
 ):
     """The billing engine ``stripe``: one client with one tenant's key."""
 

@@ -11,8 +11,10 @@ from portal.errors import (
     EngineAccessDenied,
     EngineObjectMissing,
     EngineUnavailable,
+    PaymentDeclined,
 )
 
+PAYMENT_REQUIRED = 402
 _KEY = re.compile(r"\b(?:[a-z]{2}_(?:org_)?(?:live|test)|whsec)_[\w*.…]+")
 _REFUSED_KEY = (
     "Stripe does not accept the platform key. Check it under Admin > Advanced configuration."
@@ -74,6 +76,8 @@ def translated(error: stripe.StripeError) -> BillingEngineError:
     if _is_uncertain(error):
         kind = FrozenFailure if _is_frozen(error) else EngineUnavailable
         return kind(_NO_ANSWER, retry_after=_retry_after(error), **more)
+    if error.http_status == PAYMENT_REQUIRED:
+        return PaymentDeclined(f"The payment did not go through: {said(error)}", **more)
     if error.code == "resource_missing":
         return EngineObjectMissing(f"Stripe does not know this: {said(error)}", **more)
     return BillingEngineError(f"Stripe refused: {said(error)}", **more)
