@@ -6,6 +6,7 @@ from portal.errors import (
     EngineAccessDenied,
     EngineObjectMissing,
     EngineUnavailable,
+    PaymentDeclined,
 )
 
 READ = "GET /v1/subscriptions/sub_1"
@@ -33,7 +34,7 @@ def outcome(scripted):
         (500, "", EngineUnavailable),
         (503, "", EngineUnavailable),
         (400, "parameter_missing", BillingEngineError),
-        (402, "card_declined", BillingEngineError),
+        (402, "card_declined", PaymentDeclined),
         (404, "", BillingEngineError),
     ],
 )
