@@ -274,6 +274,8 @@ def real(stack_: Stack, kind: str) -> Iterator[Real]:
             # What it still had to send would reach the next test's portal.
             control.post("/reset")
             db.session.remove()
+            # The tests that run on the same database afterwards, in any order, count rows.
+            empty()
             db.engine.dispose()
 
 
