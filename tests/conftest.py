@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import sqlalchemy as sa
+import time_machine
 from cryptography.fernet import Fernet
 from flask import Flask, g
 
@@ -34,6 +35,13 @@ def _closed_network() -> Iterator[None]:
     patch.setattr(socket.socket, "connect", guarded)
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _own_time() -> Iterator[None]:
+    """Blame a test that leaves the clock moved, and not the ones after it in this process."""
+    yield
+    assert not time_machine.escape_hatch.is_travelling(), "This test left the clock moved."
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -75,9 +75,11 @@ class Life(RuleBasedStateMachine):
         db.session.remove()
 
     def teardown(self) -> None:
-        self.converges()
-        db.session.remove()
-        self.clock.stop()
+        try:
+            self.converges()
+        finally:
+            db.session.remove()
+            self.clock.stop()
 
     # --- what it sees -----------------------------------------------------------------
 
