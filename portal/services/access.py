@@ -172,6 +172,12 @@ def payable_until(subscription: Subscription) -> datetime:
     return (began or subscription.created_at) + TIME_TO_PAY
 
 
+def cap_of(subscription: Subscription) -> State | None:
+    """Return how much of the plan's quota is used; ``None`` where going over is let through."""
+    quota = _quota(subscription, clock.now())[-1]
+    return quota if quota.limit.stops else None
+
+
 def _quota(subscription: Subscription, now: datetime) -> tuple[State, ...]:
     limits = quotas.limits_at(_limits(subscription.policy_version.policy), now)
     return quotas.look(db.session.connection(), subscription.subscription_id, limits)

@@ -4,13 +4,24 @@ The rule for one billable call: it was made with a production key and the back e
 a status below 400. Everything else is kept too, and shown as not counted with its reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, case, delete, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from portal import clock
 from portal.extensions import db
@@ -246,14 +257,18 @@ class DayUse:
     """How many of them are in a batch."""
 
 
-def by_day(
-    subscription_ids: Sequence[int], start: datetime | None, end: datetime | None
-) -> list[DayUse]:
-    """Return what these subscriptions called from ``start`` up to ``end``, which is excluded.
+#: From when to when; the end is excluded.
+Span = tuple[datetime | None, datetime | None]
+
+
+def by_day(spans: Mapping[int, Span]) -> list[DayUse]:
+    """Return what these subscriptions called, each in its own span.
 
     One row for each day, subscription, method, resource, status, key type, reason and lateness,
     in this order; one query. Bounds as in :func:`summary`.
     """
+    if not spans:
+        return []
     day = (_BUCKET.c.starts_at - _BUCKET.c.starts_at % literal(DAY)).label("day")
     batch: Table = UsageBatch.__table__  # type: ignore[assignment]
     late = func.coalesce(batch.c.late, literal(value=False)).label("late")
@@ -281,11 +296,20 @@ def by_day(
             func.sum(batched).label("published"),
         )
         .select_from(_BUCKET.outerjoin(batch, mine))
-        .where(_BUCKET.c.subscription_id.in_(subscription_ids), *_between(start, end))
+        .where(_of(spans))
         .group_by(*kinds)
         .order_by(*kinds)
     )
     return [_day_use(row) for row in db.session.execute(query)]
+
+
+def _of(spans: Mapping[int, Span]) -> ColumnElement[bool]:
+    return or_(
+        *(
+            and_(_BUCKET.c.subscription_id == number, *_between(*span))
+            for number, span in spans.items()
+        )
+    )
 
 
 def _day_use(row: Any) -> DayUse:
@@ -309,6 +333,15 @@ def batches_of(subscription_id: int) -> Sequence[UsageBatch]:
     return db.session.scalars(
         select(UsageBatch)
         .where(UsageBatch.subscription_id == subscription_id)
+        .order_by(UsageBatch.batch_id)
+    ).all()
+
+
+def late_batches(subscription_ids: Collection[int]) -> Sequence[UsageBatch]:
+    """Return batches that came when the invoice of their own period was drawn, oldest first."""
+    return db.session.scalars(
+        select(UsageBatch)
+        .where(UsageBatch.subscription_id.in_(subscription_ids), UsageBatch.late.is_(True))
         .order_by(UsageBatch.batch_id)
     ).all()
 

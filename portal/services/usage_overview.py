@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from portal import clock
 from portal.models import Api, Subscription
-from portal.services import costs, usage, usage_report
+from portal.services import usage_report
 from portal.services.paging import Page, page_of
 from portal.services.periods import Period
+from portal.services.usage_report import Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Row:
     waiting: int
     """Counted, and in no batch yet."""
     amount: str
-    """Before tax; empty for a free plan."""
+    """Of the line that the next invoice has so far, before tax; empty for a free plan."""
 
 
 def of_api(api: Api, number: int = 1) -> Page[Row]:
@@ -36,31 +36,18 @@ def of_api(api: Api, number: int = 1) -> Page[Row]:
         .order_by(Subscription.policy_version_id, Subscription.subscription_id.desc()),
         number,
     )
-    now = clock.now()
-    spans = {row.subscription_id: usage_report.period_of(row, now) for row in page.items}
-    sums = {key: [0, 0, 0] for key in spans}
-    if spans:
-        first = min(span.start for span in spans.values())
-        for use in usage.by_day(list(spans), first.replace(minute=0, second=0), now):
-            _add(sums[use.subscription_id], use, spans[use.subscription_id])
-    return page.map(lambda row: _row(row, spans[row.subscription_id], sums[row.subscription_id]))
+    found = usage_report.reports(page.items)
+    return page.map(lambda row: _row(found[row.subscription_id]))
 
 
-def _add(sums: list[int], use: usage.DayUse, span: Period) -> None:
-    if use.day < span.start.replace(hour=0, minute=0, second=0, microsecond=0):
-        return
-    sums[0 if use.reason is None else 1] += use.calls
-    sums[2] += use.calls - use.published if use.reason is None else 0
-
-
-def _row(row: Subscription, span: Period, sums: list[int]) -> Row:
-    counted, not_counted, waiting = sums
-    rated = costs.rated(row.policy_version, counted)
+def _row(found: Report) -> Row:
+    rated = found.rating
+    is_dynamic = found.subscription.policy_version.is_dynamic
     return Row(
-        subscription=row,
-        period=span,
-        counted=counted,
-        not_counted=not_counted,
-        waiting=waiting if row.policy_version.is_dynamic else 0,
+        subscription=found.subscription,
+        period=found.period,
+        counted=found.counted,
+        not_counted=found.total - found.counted,
+        waiting=found.waiting if is_dynamic else 0,
         amount=str(rated.amount) if rated else "",
     )

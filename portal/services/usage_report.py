@@ -193,19 +193,32 @@ def report(subscription: Subscription, moment: datetime | None = None) -> Report
 
     :param moment: now by default. A subscription without billing periods has calendar months.
     """
+    return reports([subscription], moment)[subscription.subscription_id]
+
+
+def reports(
+    subscriptions: Sequence[Subscription], moment: datetime | None = None
+) -> dict[int, Report]:
+    """Explain the period of each of these subscriptions; two queries, however many there are."""
     now = clock.now()
-    period = period_of(subscription, moment or now)
-    return Report(
-        subscription=subscription,
-        period=period,
-        as_of=now,
-        uses=usage.by_day([subscription.subscription_id], period.start, period.end),
-        late_batches=[
-            batch
-            for batch in usage.batches_of(subscription.subscription_id)
-            if batch.late and batch.closes_at == clock.epoch(period.end)
-        ],
-    )
+    spans = {row.subscription_id: period_of(row, moment or now) for row in subscriptions}
+    uses: dict[int, list[DayUse]] = {number: [] for number in spans}
+    late: dict[int, list[UsageBatch]] = {number: [] for number in spans}
+    for use in usage.by_day({key: (span.start, span.end) for key, span in spans.items()}):
+        uses[use.subscription_id].append(use)
+    for batch in usage.late_batches(list(spans)):
+        if batch.closes_at == clock.epoch(spans[batch.subscription_id].end):
+            late[batch.subscription_id].append(batch)
+    return {
+        row.subscription_id: Report(
+            subscription=row,
+            period=spans[row.subscription_id],
+            as_of=now,
+            uses=uses[row.subscription_id],
+            late_batches=late[row.subscription_id],
+        )
+        for row in subscriptions
+    }
 
 
 def period_of(subscription: Subscription, moment: datetime) -> Period:

@@ -6,9 +6,10 @@ from typing import Any
 
 from flask import Response, request
 
+from portal import clock
 from portal.models import Subscription
 from portal.rating import price_words
-from portal.services import usage_report
+from portal.services import access, catalogue, usage_report
 from portal.services.usage_report import Report
 
 
@@ -31,10 +32,26 @@ def context(subscription: Subscription) -> dict[str, Any]:
     return {
         "subscription": subscription,
         "report": found,
+        "cap": _cap(subscription) if found.is_running else None,
         "price_words": lambda minor: price_words(Decimal(minor), currency) if currency else "–",
         "earlier": before.isoformat()[:19] if before >= subscription.created_at else None,
         "later": None if found.period.end > found.as_of else found.period.end.isoformat()[:19],
         "period_key": found.period.start.isoformat()[:19],
+    }
+
+
+def _cap(subscription: Subscription) -> dict[str, Any] | None:
+    """Return what the bar of the quota shows; ``None`` where there is no cap."""
+    state = access.cap_of(subscription) if subscription.ended_at is None else None
+    if state is None:
+        return None
+    policy = subscription.policy_version.policy
+    used = f"{state.used:,} bytes" if state.limit.in_bytes else f"{state.used:,}"
+    return {
+        "used": state.used,
+        "limit": state.limit.amount,
+        "words": f"{used} of {catalogue.quota_words(policy)}",
+        "until": clock.from_epoch(state.limit.end),
     }
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from portal import clock
 from portal.extensions import db
-from portal.models import KeyType
+from portal.models import KeyType, QuotaUse
 from portal.money import to_minor
 from portal.services import usage, usage_report
 from portal.web.unit_of_work import in_unit_of_work
@@ -85,6 +85,7 @@ MOMENTS = st.lists(
 )
 
 
+@pytest.mark.all_databases
 @settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -119,6 +120,7 @@ def test_the_csv_adds_up_to_the_line_for_every_price_currency_and_period_bound(
         assert sum(int(each["calls"]) for each in rows) == expected
 
 
+@pytest.mark.all_databases
 def test_the_page_says_what_counted_what_not_and_why_and_what_it_costs(app, row):
     now = clock.now()
     row.period_start, row.period_end = now - timedelta(days=5), now + timedelta(days=25)
@@ -159,6 +161,29 @@ def test_without_a_call_the_page_shows_how_to_make_one(app, row):
     assert "curl" in text
 
 
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_bar_shows_the_quota_only_where_a_cap_exists(app, row, factories, stops):
+    policy = row.policy_version.policy
+    policy.stop_on_quota_reach, policy.quota, policy.time_unit = stops, 1000, "months"
+    start = clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    factories.save(
+        QuotaUse(
+            subscription_id=row.subscription_id,
+            kind="quota",
+            used=850,
+            window_start=clock.epoch(start),
+        )
+    )
+    row.period_start, row.period_end = start, start + timedelta(days=40)
+    db.session.commit()
+    browser = Browser(app).sign_in("dana").get(f"/devportal/subscriptions/{row.uuid}/usage")
+    bar = browser.soup.select_one("progress.meter-bar")
+    assert (bar is not None) is stops
+    if bar is not None:
+        assert (bar["value"], bar["max"]) == ("850", "1000")
+        assert "850 of 1,000 requests per month" in browser.text
+
+
 def test_another_developer_does_not_see_it(app, row, factories):
     factories.user("eve", "subscriber")
     for address in ("usage", "usage.csv"):
@@ -173,6 +198,7 @@ def test_a_resource_cannot_become_a_formula_in_a_spreadsheet(row):
     assert rows[0]["resource"] == "'=HYPERLINK()"
 
 
+@pytest.mark.all_databases
 def test_the_publisher_sees_each_subscriber_with_as_many_queries_for_five_as_for_fifty(
     app, row, factories
 ):

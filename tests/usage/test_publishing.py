@@ -7,8 +7,15 @@ import pytest
 from portal.errors import Conflict, EngineUnavailable
 from portal.extensions import db
 from portal.flows import publishing
-from portal.models import BatchState, KeyType, PublishRun, Tenant, UsagePublisher
-from portal.services import parked, usage
+from portal.models import (
+    BatchState,
+    KeyType,
+    PublishRun,
+    Subscription,
+    Tenant,
+    UsagePublisher,
+)
+from portal.services import parked, usage, usage_overview, usage_report
 from portal.services import publishing as runs
 from portal.web.unit_of_work import unit_of_work
 from tests.usage.conftest import MONTH, NOW, engine_for
@@ -221,8 +228,17 @@ def test_a_call_is_on_its_periods_invoice_until_that_is_drawn_and_then_on_the_ne
     assert [report.timestamp for report in metered.reports] == [
         MONTH[1] + timedelta(minutes=after) if late else made
     ]
-    (row,) = usage.by_day([metered.id], None, None)
+    (row,) = usage.by_day({metered.id: (None, None)})
     assert (row.day.date(), row.calls, row.published, row.late) == (made.date(), 2, 2, late)
+    _assert_both_pages_tell_the_same(metered.id, 2 if late else 0)
+
+
+def _assert_both_pages_tell_the_same(subscription_id: int, billed: int) -> None:
+    found = db.session.get_one(Subscription, subscription_id)
+    (row,) = usage_overview.of_api(found.api).items
+    report = usage_report.report(found)
+    assert report.billed == billed
+    assert row.amount == str(report.rating.amount)
 
 
 def test_a_batch_that_waited_beyond_its_invoice_is_sent_for_the_next(
