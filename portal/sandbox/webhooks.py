@@ -76,7 +76,7 @@ class Courier:
         self._transport = transport or HttpTransport()
         self._flying: set[str] = set()
         self._busy: set[str] = set()
-        self._lock = threading.Lock()
+        self._landed = threading.Condition()
 
     def admit(self) -> None:
         """Give every new delivery its moment, and double some of them."""
@@ -134,24 +134,45 @@ class Courier:
         return [(str(row[0]), str(row[1])) for row in rows]
 
     def run_due(self) -> int:
-        """Send everything that is due, one after the other; return how many attempts were made."""
+        """Send everything that is due, one after the other; return how much there was.
+
+        What the senders in the background have begun is waited for, and not sent beside them.
+        """
         count = 0
         self.admit()
-        for delivery, _endpoint in self._due():
-            self.deliver(delivery)
+        for delivery, endpoint in self._due():
+            with self._landed:
+                self._landed.wait_for(lambda: self._may_fly(delivery, endpoint))  # noqa: B023
+                self._start(delivery, endpoint)
+            try:
+                self.deliver(delivery)
+            finally:
+                self._land(delivery, endpoint)
             count += 1
         return count
+
+    def _may_fly(self, delivery: str, endpoint: str) -> bool:
+        return delivery not in self._flying and not (self._orderly and endpoint in self._busy)
+
+    def _start(self, delivery: str, endpoint: str) -> None:
+        self._flying.add(delivery)
+        self._busy.add(endpoint)
+
+    def _land(self, delivery: str, endpoint: str) -> None:
+        with self._landed:
+            self._flying.discard(delivery)
+            self._busy.discard(endpoint)
+            self._landed.notify_all()
 
     def dispatch(self, parcels: SimpleQueue[tuple[str, str] | None]) -> int:
         """Hand what is due to the senders; in orderly mode one attempt per endpoint at a time."""
         self.admit()
         started = 0
         for delivery, endpoint in self._due():
-            with self._lock:
-                if delivery in self._flying or (self._orderly and endpoint in self._busy):
+            with self._landed:
+                if not self._may_fly(delivery, endpoint):
                     continue
-                self._flying.add(delivery)
-                self._busy.add(endpoint)
+                self._start(delivery, endpoint)
             parcels.put((delivery, endpoint))
             started += 1
         return started
@@ -163,9 +184,7 @@ class Courier:
                 self.deliver(delivery)
             except Exception:
                 log.exception("Delivery %s broke", delivery)
-            with self._lock:
-                self._flying.discard(delivery)
-                self._busy.discard(endpoint)
+            self._land(delivery, endpoint)
             self._store.committed.set()
 
     def deliver(self, delivery: str) -> None:

@@ -5,9 +5,11 @@ import hmac
 import json
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 import stripe
@@ -256,13 +258,9 @@ def test_over_http_a_redirect_is_not_followed() -> None:
         server.server_close()
 
 
-def test_the_background_threads_deliver_without_being_asked(tmp_path: Path) -> None:
-    arrived: list[bytes] = []
-
-    def post(_url: str, _headers: object, body: bytes) -> int:
-        arrived.append(body)
-        return 200
-
+@contextmanager
+def in_background(tmp_path: Path, post: Callable[..., int]) -> Iterator[World]:
+    """A sandbox whose threads send by themselves, and an endpoint that hears of customers."""
     settings = SandboxSettings(
         database=str(tmp_path / "sandbox.sqlite3"), admin_token="control-token", orderly=True
     )
@@ -274,13 +272,50 @@ def test_the_background_threads_deliver_without_being_asked(tmp_path: Path) -> N
         world.platform_api.v1.webhook_endpoints.create(
             {"url": "http://a.test/", "enabled_events": ["customer.created"]}
         )
-        for number in range(20):
-            world.platform_api.v1.customers.create({"name": str(number)})
-        deadline = time.monotonic() + 10
-        while len(arrived) < 20 and time.monotonic() < deadline:
-            time.sleep(0.02)
+        yield world
     finally:
         app.extensions["sandbox-background"].stop()
         app.extensions["sandbox"].store.close()
+
+
+def test_the_background_threads_deliver_without_being_asked(tmp_path: Path) -> None:
+    arrived: list[bytes] = []
+
+    def post(_url: str, _headers: object, body: bytes) -> int:
+        arrived.append(body)
+        return 200
+
+    with in_background(tmp_path, post) as world:
+        for number in range(20):
+            world.platform_api.v1.customers.create({"name": str(number)})
+        deadline = time.monotonic() + 30
+        while len(arrived) < 20 and time.monotonic() < deadline:
+            time.sleep(0.02)
     names = [json.loads(body)["data"]["object"]["name"] for body in arrived]
     assert names == [str(number) for number in range(20)]
+
+
+def test_a_tick_waits_for_what_is_being_sent_and_sends_it_no_second_time(tmp_path: Path) -> None:
+    begun, answer, done, arrived = Event(), Event(), Event(), []
+
+    def post(_url: str, _headers: object, body: bytes) -> int:
+        arrived.append(body)
+        begun.set()
+        answer.wait(30)
+        return 200
+
+    def tick(world: World) -> None:
+        world.control("/tick")
+        done.set()
+
+    with in_background(tmp_path, post) as world:
+        world.platform_api.v1.customers.create({"name": "Dana"})
+        assert begun.wait(30)
+        ticking = Thread(target=tick, args=(world,))
+        ticking.start()
+        assert not done.wait(0.2)
+        answer.set()
+        ticking.join(30)
+        assert [each["state"] for each in world.look("/deliveries")] == ["delivered"]
+    assert done.is_set()
+    assert len(arrived) == 1
