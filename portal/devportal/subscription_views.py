@@ -10,7 +10,7 @@ from portal.devportal import bp
 from portal.devportal.views import page_number
 from portal.errors import NotFound, PortalError
 from portal.extensions import db
-from portal.flows import invoicing, payments
+from portal.flows import cancelling, invoicing, payments
 from portal.models import Subscription
 from portal.services import checkouts, situations
 from portal.services.paging import page_of
@@ -116,19 +116,24 @@ def try_again(uuid: UUID) -> Response:
 @bp.get("/subscriptions/<uuid:uuid>/unsubscribe")
 @subscriber_only
 def confirm_unsubscribe(uuid: UUID) -> str | Response:
-    """Say what unsubscribing does."""
+    """Say what unsubscribing does and costs, now or with the period."""
     found = own_subscription(me(), str(uuid))
     if found.ended_at is not None:
         return redirect(url_for("devportal.subscription", uuid=uuid), 303)
-    return render_template("devportal/unsubscribe.html", subscription=found)
+    ends = cancelling.preview(engine_of(found.api.tenant), found) if found.is_billed else None
+    return render_template(
+        "devportal/unsubscribe.html", subscription=own_subscription(me(), str(uuid)), ends=ends
+    )
 
 
 @bp.post("/subscriptions/<uuid:uuid>/unsubscribe")
 @subscriber_only
 def unsubscribe(uuid: UUID) -> Response:
-    """End a subscription, here and at the billing engine."""
+    """End a subscription, here and at the billing engine: now, or with ``when=later``."""
     found = own_subscription(me(), str(uuid))
     application_uuid, name, actor = found.application.uuid, found.api.api_name, me().qualified_name
+    if request.form.get("when") == "later":
+        return _unsubscribe_later(found, actor)
     db.session.rollback()
     try:
         payments.end(engine_of, str(uuid), actor=actor, because="The subscriber unsubscribed.")
@@ -138,3 +143,31 @@ def unsubscribe(uuid: UUID) -> Response:
         return redirect(url_for("devportal.subscription", uuid=uuid), 303)
     flash(f"Unsubscribed from {name}.", "success")
     return redirect(url_for("devportal.subscriptions", uuid=application_uuid), 303)
+
+
+def _unsubscribe_later(found: Subscription, actor: str) -> Response:
+    uuid, name = found.uuid, found.api.api_name
+    try:
+        ends = cancelling.at_period_end(engine_of(found.api.tenant), uuid, actor=actor)
+    except PortalError as error:
+        db.session.rollback()
+        flash(error.message, "error")
+    else:
+        until = f" until {situations.at(ends)}" if ends else ""
+        flash(f"{name} works{until}. Press Keep the subscription to take it back.", "success")
+    return redirect(url_for("devportal.subscription", uuid=uuid), 303)
+
+
+@bp.post("/subscriptions/<uuid:uuid>/keep")
+@subscriber_only
+def keep(uuid: UUID) -> Response:
+    """Take back an end that is planned for later."""
+    found = own_subscription(me(), str(uuid))
+    try:
+        cancelling.keep(engine_of(found.api.tenant), found.uuid, actor=me().qualified_name)
+    except PortalError as error:
+        db.session.rollback()
+        flash(error.message, "error")
+    else:
+        flash("The subscription goes on.", "success")
+    return redirect(url_for("devportal.subscription", uuid=uuid), 303)

@@ -210,9 +210,14 @@ class Subscription(Model):
         return self.facts.billing is Billing.LAPSED
 
     @property
+    def is_billed(self) -> bool:
+        """Whether the engine has a subscription that runs."""
+        return self.engine_subscription_id is not None and self.ended_at is None
+
+    @property
     def can_manage_billing(self) -> bool:
         """Whether there is something to see in the Customer Portal."""
-        return self.engine_subscription_id is not None and self.ended_at is None
+        return self.is_billed
 
 
 class TimelineEntry(Model):

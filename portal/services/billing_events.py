@@ -170,10 +170,14 @@ def local_of(subscription: Subscription) -> Local:
 
 
 def _write(
-    subscription: Subscription, local: Local, lines: Sequence[Line], event_id: str | None = None
+    subscription: Subscription,
+    local: Local,
+    lines: Sequence[Line],
+    event_id: str | None = None,
+    *,
+    actor: str = "stripe",
 ) -> None:
     """Write what the rules decided, each line of the timeline with its move."""
-    actor = "stripe" if event_id else "worker"
     for line in lines:
         cause = Cause(because=line.because, actor=actor, event_id=event_id)
         if line.move is None:
@@ -209,11 +213,14 @@ def end(subscription: Subscription, cause: Cause) -> bool:
     return changed
 
 
-def apply_snapshot(subscription: Subscription, snapshot: SubscriptionSnapshot, at: int) -> None:
-    """Make our facts agree with a subscription as the engine answered the worker.
+def apply_snapshot(
+    subscription: Subscription, snapshot: SubscriptionSnapshot, at: int, *, actor: str = "worker"
+) -> None:
+    """Make our facts agree with a subscription as the engine has answered.
 
     :param at: when it was asked, in epoch seconds: events from before then are no news
+    :param actor: who asked; stands in the timeline
     """
     local, lines, _ = agree(local_of(subscription), snapshot)
     local = replace(local, engine_at=max(local.engine_at, at))
-    _write(subscription, local, lines)
+    _write(subscription, local, lines, actor=actor)

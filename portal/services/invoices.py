@@ -1,12 +1,13 @@
 """Invoices in words: for the pages of both portals, and with WSO2's labels for programs."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 from portal.billing.engine import Invoice, InvoiceLine
 from portal.money import Money, exponent, plain
+from portal.rating import Price, rate
 
 #: Shown as they are; they are WSO2's.
 AMOUNTS = ("Tax", "Amount Remaining", "Amount Due", "Amount Paid", "Subtotal", "Total")
@@ -114,6 +115,35 @@ def at(moment: datetime | None) -> str | None:
 def span(start: datetime, end: datetime) -> str:
     """Write a period by its days, in UTC."""
     return f"{start:%Y-%m-%d} to {end:%Y-%m-%d}"
+
+
+def with_calls(invoice: Invoice, price: Price, calls: int) -> Invoice:
+    """Add to a preview the calls that the engine has not heard of yet.
+
+    :param calls: how many calls of the period will be billed in all
+    :return: the invoice with one more line, so that the usage on it is what all calls cost;
+        tax and discounts are the engine's and are not reckoned here
+    """
+    heard = sum(line.quantity or 0 for line in invoice.lines)
+    if calls <= heard:
+        return invoice
+    minor = rate(price, calls).minor - rate(price, heard).minor
+    line = InvoiceLine(
+        description=f"{calls - heard:,} calls that are reported next",
+        quantity=None,
+        unit_minor=None,
+        amount_minor=minor,
+        period_start=invoice.period_start,
+        period_end=invoice.period_end,
+    )
+    return replace(
+        invoice,
+        lines=[*invoice.lines, line],
+        subtotal=invoice.subtotal + minor,
+        total=invoice.total + minor,
+        amount_due=invoice.amount_due + minor,
+        amount_remaining=invoice.amount_remaining + minor,
+    )
 
 
 def view(invoice: Invoice) -> InvoiceView:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Table, insert
+from sqlalchemy import Table, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -102,6 +102,14 @@ class Move(Enum):
     def from_facts(self, facts: Facts) -> Facts | None:
         """Return the facts after the move, the same facts where it stays, or ``None``."""
         return self.step(facts)
+
+
+def by_uuid(uuid: str) -> Subscription:
+    """Return a subscription. Who may see it is for the caller to know.
+
+    :raise sqlalchemy.exc.NoResultFound: if there is none
+    """
+    return db.session.scalars(select(Subscription).where(Subscription.uuid == uuid)).unique().one()
 
 
 def may(subscription: Subscription, move: Move) -> bool:
