@@ -212,6 +212,9 @@ class SubscriptionSnapshot:
     reference: str | None
     """Our subscription's UUID from the metadata, if it is there."""
     created: datetime | None = None
+    trial_start: datetime | None = None
+    """The free trial, past or present; its usage is never billed. ``None``: there is none."""
+    trial_end: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

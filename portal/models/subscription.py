@@ -160,6 +160,10 @@ class Subscription(Model):
     """Epoch seconds of the last refresh that got no answer; those go last."""
     period_start: Mapped[datetime | None] = mapped_column(UtcDateTime)
     period_end: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    trial_start: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Beginning of the free trial, past or present; ``trial_end`` is when the first paid period
+    begins. Calls made before it are not billed."""
+    trial_end: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When it ends by itself, because somebody cancelled it for later."""
     needs_authentication: Mapped[bool] = mapped_column(default=False)

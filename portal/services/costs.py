@@ -47,6 +47,12 @@ def rated(version: PolicyVersion, calls: int) -> Rating | None:
     return rating.rate(price, calls) if price else None
 
 
+def waived(version: PolicyVersion) -> Rating | None:
+    """Return the cost of a free trial: nothing, without any reckoning; ``None`` for a free plan."""
+    price = version.price
+    return Rating(price=price, calls=0, steps=()) if price else None
+
+
 def projected_calls(calls: int, start: datetime, now: datetime, end: datetime) -> int | None:
     """Return how many calls a period will have if it goes on as until ``now``, rounded up.
 

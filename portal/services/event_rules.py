@@ -32,6 +32,8 @@ class Local:
     engine_status: str | None = None
     period_start: datetime | None = None
     period_end: datetime | None = None
+    trial_start: datetime | None = None
+    trial_end: datetime | None = None
     cancel_at: datetime | None = None
     needs_authentication: bool = False
     pay_url: str | None = None
@@ -43,6 +45,8 @@ SAID_BY_ENGINE = (
     "engine_status",
     "period_start",
     "period_end",
+    "trial_start",
+    "trial_end",
     "cancel_at",
     "needs_authentication",
     "pay_url",
@@ -114,6 +118,8 @@ def agree(local: Local, snapshot: SubscriptionSnapshot) -> _Done:
         engine_status=snapshot.status.value,
         period_start=snapshot.period_start,
         period_end=snapshot.period_end,
+        trial_start=snapshot.trial_start,
+        trial_end=snapshot.trial_end,
     )
     words = f"Stripe reports {snapshot.status.replace('_', ' ')}."
     if snapshot.status.is_over:

@@ -76,15 +76,16 @@ Split = Callable[[Alike, int], Group]
 def is_counted(key_type: KeyType | str, status: int) -> bool:
     """Whether a call is billable. The one written rule, for every way in which calls arrive.
 
-    Production key, and the back end answered with a status below 400.
+    Production key, and the back end answered with a status below 400. Nothing is billable that
+    was made during a free trial (Stripe bills no usage of a trial).
     """
     return key_type == KeyType.PRODUCTION and status < FIRST_FAILURE
 
 
-def reason_of(key_type: KeyType | str, status: int) -> str:
+def reason_of(key_type: KeyType | str, status: int, *, in_trial: bool = False) -> str:
     """Return the name of the ``usage.Reason`` for which a call is not billable, or nothing."""
     if is_counted(key_type, status):
-        return ""
+        return "TRIAL" if in_trial else ""
     return "FAILED" if key_type == KeyType.PRODUCTION else "SANDBOX"
 
 
@@ -127,7 +128,14 @@ class _Entry:
 
     @property
     def billable(self) -> bool:
-        return bool(self.owner.metered) and is_counted(self.alike.key_type, self.alike.status)
+        return bool(self.owner.metered) and not self.reason
+
+    @property
+    def reason(self) -> str:
+        trial = self.owner.trial_end
+        # A trial ends where a billing period ends, so a group lies on one side of it.
+        in_trial = trial is not None and self.group.first < clock.epoch(trial) * 1000
+        return reason_of(self.alike.key_type, self.alike.status, in_trial=in_trial)
 
     @property
     def starts_at(self) -> int:
@@ -162,6 +170,7 @@ def _owners(connection: Connection, ids: set[int]) -> dict[int, Any]:
             columns.tenant_id,
             columns.period_start,
             columns.period_end,
+            columns.trial_end,
             _version.c.billing_cycle,
             (_version.c.monetization_plan == MonetizationPlan.DYNAMIC).label("metered"),
         )
@@ -292,7 +301,7 @@ def _bucket_row(entry: _Entry, claim: int) -> dict[str, Any]:
         "resource": alike.resource,
         "status": alike.status,
         "key_type": alike.key_type,
-        "reason": reason_of(alike.key_type, alike.status),
+        "reason": entry.reason,
         "claim": claim,
         "calls": entry.group.calls,
         "bytes": entry.group.bytes,

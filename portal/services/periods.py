@@ -22,12 +22,24 @@ class Period:
 
 
 def containing(moment: datetime, subscription: Subscription) -> Period | None:
-    """Return the billing period that a moment lies in; ``None`` before the first is known."""
+    """Return the billing period that a moment lies in; ``None`` before the first is known.
+
+    A free trial is a period of its own.
+    """
+    trial = trial_of(subscription)
+    if trial is not None and trial.start <= moment < trial.end:
+        return trial
     start, end = subscription.period_start, subscription.period_end
     if start is None or end is None or start >= end:
         return None
     cycle = subscription.policy_version.billing_cycle or "month"
     return find(moment, start, end, cycle)
+
+
+def trial_of(subscription: Subscription) -> Period | None:
+    """Return the free trial, past or present; ``None`` if there is none."""
+    start, end = subscription.trial_start, subscription.trial_end
+    return Period(start=start, end=end) if start and end and start < end else None
 
 
 def find(moment: datetime, start: datetime, end: datetime, cycle: str) -> Period:

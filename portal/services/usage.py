@@ -62,6 +62,7 @@ class Reason(StrEnum):
 
     SANDBOX = "made with a sandbox key"
     FAILED = "answered with an error"
+    TRIAL = "made during the free trial"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,11 @@ class Report:
         return self.period.start <= self.as_of < self.period.end
 
     @property
+    def is_trial(self) -> bool:
+        """Whether the period is the free trial, for which nothing is charged."""
+        return self.period == periods.trial_of(self.subscription)
+
+    @property
     def counted(self) -> int:
         """Billable calls that were made in the period."""
         return sum(use.calls for use in self.uses if use.reason is None)
@@ -97,12 +102,15 @@ class Report:
     @property
     def rating(self) -> Rating | None:
         """What the invoice's line comes to, step by step; ``None`` for a free plan."""
+        if self.is_trial:
+            return costs.waived(self.subscription.policy_version)
         return costs.rated(self.subscription.policy_version, self.billed)
 
     @property
     def projected(self) -> Rating | None:
         """What the period will cost if it goes on like this; ``None`` if nothing can be said."""
-        if not self.is_running or not self.subscription.policy_version.is_dynamic:
+        is_dynamic = self.subscription.policy_version.is_dynamic
+        if not self.is_running or not is_dynamic or self.is_trial:
             return None
         calls = costs.projected_calls(self.billed, self.period.start, self.as_of, self.period.end)
         return None if calls is None else costs.rated(self.subscription.policy_version, calls)
@@ -111,7 +119,7 @@ class Report:
     def base_minor(self) -> int:
         """What is owed without any call: a flat amount, or the whole of a fixed price."""
         price = self.subscription.policy_version.price
-        if price is None:
+        if price is None or self.is_trial:
             return 0
         if price.is_fixed:
             return int(price.unit_minor)

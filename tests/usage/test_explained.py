@@ -161,6 +161,21 @@ def test_without_a_call_the_page_shows_how_to_make_one(app, row):
     assert "curl" in text
 
 
+def test_calls_of_a_free_trial_cost_nothing_and_say_so(app, row):
+    now = clock.now()
+    row.period_start, row.period_end = now - timedelta(days=5), now + timedelta(days=9)
+    row.trial_start, row.trial_end = row.period_start, row.period_end
+    row.created_at = row.period_start
+    db.session.commit()
+    called(row, now - timedelta(hours=30), times=25)
+    text = Browser(app).sign_in("dana").get(f"/devportal/subscriptions/{row.uuid}/usage").text
+    assert "Not counted: made during the free trial 25" in text
+    assert "Cost so far 0.00 USD" in text
+    assert "Free trial until" in text
+    assert "Explain this line" not in text
+    assert usage_report.to_csv(usage_report.report(row)).count("\n") == 1
+
+
 @pytest.mark.parametrize("stops", [True, False])
 def test_a_bar_shows_the_quota_only_where_a_cap_exists(app, row, factories, stops):
     policy = row.policy_version.policy

@@ -128,6 +128,8 @@ def subscription(source: Object) -> SubscriptionSnapshot:
         latest_invoice_id=_id(source, "latest_invoice"),
         reference=_optional_text(_inner(source, "metadata"), REFERENCE),
         created=_moment(source, "created"),
+        trial_start=_moment(source, "trial_start"),
+        trial_end=_moment(source, "trial_end"),
     )
 
 
