@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 import time_machine
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -277,6 +277,10 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.slow
 def test_whatever_happens_in_any_order_the_invariants_hold(app, engine, factories) -> None:
+    live(app, engine, factories, tuple(Phase))
+
+
+def live(app, engine, factories, phases: tuple[Phase, ...]) -> None:
     Life.app, Life.engine, Life.factories = app, engine, factories
     machine = Life.TestCase
     machine.settings = settings(
@@ -285,6 +289,7 @@ def test_whatever_happens_in_any_order_the_invariants_hold(app, engine, factorie
         deadline=None,
         derandomize="MODEL_EXAMPLES" not in os.environ,
         database=None,
+        phases=phases,
         suppress_health_check=list(HealthCheck),
     )
     machine("runTest").runTest()
@@ -306,4 +311,4 @@ def test_the_model_notices_a_portal_that_never_reads_the_present_state(
 
     monkeypatch.setattr(refreshing, "refresh_due", lambda _engine_for: 0)
     with pytest.raises(AssertionError):
-        test_whatever_happens_in_any_order_the_invariants_hold(app, engine, factories)
+        live(app, engine, factories, (Phase.generate,))

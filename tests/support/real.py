@@ -19,7 +19,7 @@ from flask import Flask
 from portal import create_app
 from portal.cli.demo.keeping import Platform
 from portal.cli.demo.sandbox import SandboxControl
-from portal.cli.processes import Running, Servers, free_ports, gunicorn, sandbox_server
+from portal.cli.processes import Running, Servers, free_ports, gunicorn
 from portal.cli.tour.browser import Browser
 from portal.config import Settings
 from portal.crashpoints import VARIABLE
@@ -27,6 +27,7 @@ from portal.extensions import WRITES, db
 from portal.models import Subscription, Tenant
 from tests.support.factories import Factories
 
+ROOT = str(Path(__file__).parents[2])
 KINDS = ("sqlite", "postgresql", "mysql")
 TOKEN = "the-token-of-real-tests"
 _KEY = Fernet.generate_key().decode()
@@ -88,7 +89,9 @@ def stack(folder: Path, urls: dict[str, str], *, workers: int = 2) -> Iterator[S
     }
     with ExitStack() as held:
         servers = held.enter_context(Servers(folder / "logs"))
-        child = sandbox_server(
+        child = gunicorn(
+            "sandbox",
+            "tests.support.real_sandbox:application",
             "127.0.0.1",
             ports["sandbox"],
             {
@@ -96,6 +99,7 @@ def stack(folder: Path, urls: dict[str, str], *, workers: int = 2) -> Iterator[S
                 "SANDBOX_BASE_URL": sandbox,
                 "SANDBOX_ADMIN_TOKEN": TOKEN,
                 "SANDBOX_ORDERLY": "1",
+                "PYTHONPATH": ROOT,
                 "NO_PROXY": "127.0.0.1",
             },
         )
@@ -103,7 +107,7 @@ def stack(folder: Path, urls: dict[str, str], *, workers: int = 2) -> Iterator[S
         env = {
             VARIABLE: str(folder / "crash-at"),
             "REAL_PORTALS": json.dumps({ports[kind]: of for kind, of in settings.items()}),
-            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONPATH": ROOT,
             "NO_PROXY": "127.0.0.1",
         }
         first, *more = (ports[kind] for kind in urls)

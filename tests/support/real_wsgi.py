@@ -1,18 +1,18 @@
-"""The portal as gunicorn serves it in tests: one app for each port, loaded before the fork.
+"""The portal as gunicorn serves it in tests: one app for each port, made before the fork.
 
-Only code is loaded before the fork, so that a worker that was killed is replaced in an instant;
-each worker opens its own apps, connections and engines. ``REAL_PORTALS`` holds the settings of
-each port as JSON.
+A worker that was killed is replaced in an instant: what costs time, loading code, making the apps
+and configuring the mappers, is done before. Each worker opens its own connections and engines.
+``REAL_PORTALS`` holds the settings of each port as JSON.
 """
 
 import json
 import os
-import threading
 from importlib import import_module
 from typing import Any
 
 import psycopg  # noqa: F401 - loaded before the fork
 import pymysql  # noqa: F401
+from sqlalchemy.orm import configure_mappers
 
 import portal.billing.stripe.engine  # noqa: F401
 from portal import create_app
@@ -21,16 +21,13 @@ from portal.web import factory
 
 for name in factory.BLUEPRINTS:
     import_module(f"portal.{name}")
-
-_SETTINGS = json.loads(os.environ["REAL_PORTALS"])
-_apps: dict[str, Any] = {}
-_lock = threading.Lock()
+configure_mappers()
+_apps = {
+    port: create_app(Settings(**settings))
+    for port, settings in json.loads(os.environ["REAL_PORTALS"]).items()
+}
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Any:
     """Answer with the app of the port that was asked."""
-    port = str(environ["SERVER_PORT"])
-    with _lock:
-        if port not in _apps:
-            _apps[port] = create_app(Settings(**_SETTINGS[port]))
-    return _apps[port](environ, start_response)
+    return _apps[str(environ["SERVER_PORT"])](environ, start_response)
