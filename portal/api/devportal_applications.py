@@ -27,7 +27,7 @@ from portal.models import Application, KeyType
 from portal.services import applications
 from portal.services.scopes import APP_MANAGE, SUBSCRIBE
 from portal.web.access import bearer, scope
-from portal.web.tenancy import own_application
+from portal.web.tenancy import own_application, owned_application
 from portal.web.unit_of_work import in_unit_of_work
 
 PATH = "/devportal/v3/applications"
@@ -36,7 +36,7 @@ may_read = scope(SUBSCRIBE, APP_MANAGE)
 
 
 def mine(application_id: str) -> Application:
-    """Return one of the person's applications."""
+    """Return an application that the person has, or shares."""
     return own_application(bearer(), application_id)
 
 
@@ -97,7 +97,7 @@ def update_application(
     """Rename an application; its keys and subscriptions stay."""
 
     def change() -> None:
-        found = mine(application_id)
+        found = owned_application(bearer(), application_id)
         # Two who rename at once meet here: the second sees what the first has written.
         db.session.refresh(found, with_for_update=True)
         conditions.check(match, application(found))
@@ -114,7 +114,7 @@ def delete_application(application_id: str) -> Done:
     """Delete an application that has no living paid subscription; its keys stop at once."""
 
     def remove() -> None:
-        found = mine(application_id)
+        found = owned_application(bearer(), application_id)
         conditions.check_optional(application(found))
         applications.delete(found, bearer())
 

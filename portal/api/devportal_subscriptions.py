@@ -34,7 +34,7 @@ from portal.extensions import db
 from portal.flows import payments
 from portal.models import Api, Application, CheckoutAttempt, KeyType, Policy, Subscription
 from portal.services import access as calls
-from portal.services import checkouts, subscribing
+from portal.services import checkouts, members, subscribing
 from portal.services.paging import page_of
 from portal.services.scopes import SUB_MANAGE, SUBSCRIBE
 from portal.web.access import bearer, scope
@@ -71,7 +71,7 @@ def list_subscriptions(query: DevportalSubscriptionQuery) -> DevportalSubscripti
     wanted = (
         select(Subscription)
         .join(Application, Subscription.application_id == Application.application_id)
-        .where(Application.owner_id == person.user_id, Subscription.ended_at.is_(None))
+        .where(members.shares(person), Subscription.ended_at.is_(None))
         .order_by(Subscription.subscription_id.desc())
     )
     if query.application_id is not None:

@@ -18,6 +18,7 @@ def _markdown(text: str) -> Markup:
 
 def register(app: Flask) -> None:
     """Add the blueprint's routes to the app."""
-    for module in ("views", "application_views", "subscription_views", "usage_views"):
+    pages = ("views", "application_views", "member_views", "subscription_views", "usage_views")
+    for module in pages:
         import_module(f"portal.devportal.{module}")
     app.register_blueprint(bp)

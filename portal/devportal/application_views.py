@@ -17,7 +17,7 @@ from portal.models import Application, ApplicationKey, KeyType
 from portal.services import applications
 from portal.vault import SecretUnreadable, vault
 from portal.web.access import local_path, me, subscriber_only
-from portal.web.tenancy import own_application
+from portal.web.tenancy import own_application, owned_application
 from portal.web.unit_of_work import in_unit_of_work
 
 #: Where a new key waits, sealed, for the one page that shows it.
@@ -81,21 +81,21 @@ def application(uuid: UUID) -> str:
 @subscriber_only
 def edit_application(uuid: UUID) -> tuple[str, int] | Response:
     """Change an application's name and description."""
-    found = own_application(me(), str(uuid))
+    found = owned_application(me(), str(uuid))
     form = ApplicationForm(obj=found)
     if request.method == "GET":
         return render_template("devportal/application_form.html", form=form, application=found), 200
     if form.validate_on_submit():
 
         def store() -> str:
-            mine = own_application(me(), str(uuid))
+            mine = owned_application(me(), str(uuid))
             applications.rename(mine, form.name.data or "", form.description.data or "")
             return mine.uuid
 
         if _store(form, store) is not None:
             flash("Saved.", "success")
             return redirect(url_for("devportal.application", uuid=uuid), 303)
-    found = own_application(me(), str(uuid))
+    found = owned_application(me(), str(uuid))
     return render_template("devportal/application_form.html", form=form, application=found), 422
 
 
@@ -103,7 +103,7 @@ def edit_application(uuid: UUID) -> tuple[str, int] | Response:
 @subscriber_only
 def confirm_delete(uuid: UUID) -> str:
     """Say what deleting an application does."""
-    found = own_application(me(), str(uuid))
+    found = owned_application(me(), str(uuid))
     return render_template(
         "devportal/application_delete.html",
         application=found,
@@ -117,7 +117,7 @@ def delete_application(uuid: UUID) -> Response:
     """Delete an application, unless it has living paid subscriptions."""
 
     def store() -> str:
-        found = own_application(me(), str(uuid))
+        found = owned_application(me(), str(uuid))
         applications.delete(found, me())
         return found.name
 

@@ -56,6 +56,16 @@ class ApplicationForm(FlaskForm):
             raise ValidationError("Enter a name.")
 
 
+class MemberForm(FlaskForm):
+    """Who is to share an application."""
+
+    name = StringField(
+        "User name",
+        filters=[_trimmed],
+        validators=[InputRequired("Enter a user name."), Length(max=255), _readable],
+    )
+
+
 class ChooseForm(FlaskForm):
     """Which application subscribes under which plan. Sent by GET: choosing changes nothing."""
 

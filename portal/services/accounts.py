@@ -37,6 +37,14 @@ def find(name: str) -> User | None:
     ).one_or_none()
 
 
+def of_tenant(tenant: Tenant, name: str) -> User | None:
+    """Return the person of a tenant who goes by ``name`` or ``name@tenant``, or ``None``."""
+    username = name.strip().lower().removesuffix(f"@{tenant.tenant_domain}")
+    return db.session.scalars(
+        select(User).where(User.username == username, User.tenant_id == tenant.tenant_id)
+    ).one_or_none()
+
+
 def authenticate(name: str, password: str) -> User | None:
     """Return the person if the password is right and they may sign in, else ``None``."""
     user = find(name)

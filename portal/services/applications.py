@@ -22,7 +22,7 @@ from portal.models import (
     Subscription,
     User,
 )
-from portal.services import subscriptions
+from portal.services import members, subscriptions
 from portal.services.paging import Page, Slice, page_of
 from portal.services.subscriptions import Cause, Move
 
@@ -52,7 +52,10 @@ def hash_of(key: str) -> str:
 
 
 def owned_by(user: User, number: int | Slice) -> Page[Overview]:
-    """Return a page of the person's applications by name, with their counts; three queries."""
+    """Return a page of the person's own and shared applications by name, with their counts.
+
+    Three queries, however many there are.
+    """
     living = (
         select(func.count(Subscription.subscription_id))
         .where(
@@ -70,7 +73,7 @@ def owned_by(user: User, number: int | Slice) -> Page[Overview]:
     )
     query = (
         select(Application, living, working)
-        .where(Application.owner_id == user.user_id, Application.deleted_at.is_(None))
+        .where(members.shares(user), Application.deleted_at.is_(None))
         .order_by(Application.name, Application.application_id)
     )
     return page_of(query, number).map(
@@ -79,10 +82,10 @@ def owned_by(user: User, number: int | Slice) -> Page[Overview]:
 
 
 def choices(user: User) -> Sequence[Application]:
-    """Return all of the person's applications by name, to choose one of them."""
+    """Return all of the person's own and shared applications by name, to choose one of them."""
     return db.session.scalars(
         select(Application)
-        .where(Application.owner_id == user.user_id, Application.deleted_at.is_(None))
+        .where(members.shares(user), Application.deleted_at.is_(None))
         .order_by(Application.name, Application.application_id)
     ).all()
 

@@ -20,7 +20,7 @@ from portal.models import (
     User,
 )
 from portal.money import Money
-from portal.services import apis, markdown
+from portal.services import apis, markdown, members
 from portal.services.paging import Page, Slice, page_of
 
 LONGEST_SEARCH = apis.LONGEST_SEARCH
@@ -161,7 +161,7 @@ def subscriptions_to(api: Api, user: User) -> Sequence[Subscription]:
             .where(
                 Subscription.api_id == api.api_id,
                 Subscription.ended_at.is_(None),
-                Application.owner_id == user.user_id,
+                members.shares(user),
             )
             .order_by(Application.name)
         )

@@ -4,11 +4,12 @@ from flask import jsonify, redirect, request
 from werkzeug.wrappers import Response
 
 from portal.extensions import csrf, limiter
+from portal.models import SUPER_TENANT
 from portal.services import system_apps
 from portal.services.system_apps import STRIPE_SERVICE
 from portal.stripe import bp
 from portal.web import own_sign_in
-from portal.web.access import admin_session_or_basic, local_path, public, wants_html
+from portal.web.access import admin_session_or_basic, basic_user, local_path, public, wants_html
 from portal.web.problems import answer
 
 _DONE = {"status": "APIM Stripe Service Setup successfully"}
@@ -30,7 +31,12 @@ def configure() -> Response | tuple[Response, int]:
 @admin_session_or_basic
 @limiter.limit("10 per minute")
 def configure_again() -> Response | tuple[Response, int]:
-    """Register the service again, with a new secret and the present address."""
+    """Register the service again, with a new secret and the present address.
+
+    It serves all tenants, so that only an administrator of the super tenant may do it.
+    """
+    if basic_user().tenant_domain != SUPER_TENANT:
+        return jsonify({"error": f"Only an administrator of {SUPER_TENANT} may do this."}), 403
     if own_sign_in.register() is None:
         return jsonify(_FAILED), 500
     return jsonify(_DONE)

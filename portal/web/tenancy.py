@@ -11,6 +11,7 @@ from portal.errors import NotFound
 from portal.extensions import db
 from portal.models import Api, Application, Policy, Subscription
 from portal.models.user import ADMIN, User
+from portal.services import members
 
 T = TypeVar("T")
 
@@ -23,23 +24,38 @@ def _one(query: Select[T], what: str) -> T:
 
 
 def own_application(user: User, uuid: str) -> Application:
-    """Return the person's own application."""
+    """Return an application that is the person's own, or that is shared with them."""
     return _one(
         select(Application).where(
             Application.uuid == uuid,
-            Application.owner_id == user.user_id,
+            Application.tenant_id == user.tenant_id,
+            members.shares(user),
             Application.deleted_at.is_(None),
         ),
         "application",
     )
 
 
+def owned_application(user: User, uuid: str) -> Application:
+    """Return the person's own application, for what only its owner may do.
+
+    :raise portal.errors.NotAllowed: if it is only shared with the person
+    """
+    found = own_application(user, uuid)
+    members.require_owner(found, user)
+    return found
+
+
 def own_subscription(user: User, uuid: str) -> Subscription:
-    """Return a subscription of one of the person's own applications, ended ones included."""
+    """Return a subscription of an application that the person has, ended ones included."""
     return _one(
         select(Subscription)
         .join(Application, Subscription.application_id == Application.application_id)
-        .where(Subscription.uuid == uuid, Application.owner_id == user.user_id),
+        .where(
+            Subscription.uuid == uuid,
+            Subscription.tenant_id == user.tenant_id,
+            members.shares(user),
+        ),
         "subscription",
     )
 
