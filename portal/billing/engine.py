@@ -39,6 +39,7 @@ from portal.billing.values import (
     PlanChange,
     PriceSpec,
     ProductSpec,
+    Refunded,
     SubscriptionSnapshot,
     UsageReceipt,
     UsageReport,
@@ -50,6 +51,11 @@ from portal.errors import BillingEngineError
 CANNOT_CHANGE = (
     "The payment provider of this portal cannot change a running subscription. Press Unsubscribe, "
     "and subscribe again to the plan you want."
+)
+
+CANNOT_REFUND = (
+    "The payment provider of this portal cannot pay back. Pay back in its own dashboard, and "
+    "confirm it here."
 )
 
 __all__ = [
@@ -74,6 +80,7 @@ __all__ = [
     "PortalState",
     "PriceSpec",
     "ProductSpec",
+    "Refunded",
     "SubscriptionSnapshot",
     "UsageReceipt",
     "UsageReport",
@@ -190,6 +197,16 @@ class BillingEngine(ABC):
     @abstractmethod
     def cancel_subscription(self, account: str, subscription_id: str) -> SubscriptionSnapshot:
         """End a subscription now and invoice what was used. Already ended counts as done."""
+
+    def refund(self, account: str, subscription_id: str, *, key: str) -> Refunded:
+        """Pay back everything that was paid for a subscription, to where it came from.
+
+        What has been paid back before, here or in the provider's dashboard, counts as done. A
+        provider that cannot leaves this as it is.
+
+        :raise portal.errors.BillingEngineError: if a payment cannot be paid back
+        """
+        raise BillingEngineError(CANNOT_REFUND)
 
     # --- changing a subscription; a provider that cannot leaves these as they are ------------
 

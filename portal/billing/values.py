@@ -235,6 +235,15 @@ class PlanChange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Refunded:
+    """What has been paid back of a subscription's payments, all together, in minor units."""
+
+    amount_minor: int
+    currency: str | None
+    """``None`` where nothing had been paid."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ListedProduct:
     """A product as the provider lists it; ``metadata`` is what it was made with."""
 

@@ -95,6 +95,10 @@ class World(ABC):
         """Pay what is open."""
 
     @abstractmethod
+    def paid_back(self) -> int:
+        """Return what has been paid back in the account, in minor units."""
+
+    @abstractmethod
     def cancel_at_period_end(self, subscription_id: str) -> None:
         """Cancel as a subscriber does in the customer portal."""
 
@@ -159,6 +163,9 @@ class MemoryWorld(World):
 
     def pay_invoice(self, subscription_id: str) -> None:
         self.provider.pay_invoice(subscription_id)
+
+    def paid_back(self) -> int:
+        return sum(self.provider.refunds.values())
 
     def cancel_at_period_end(self, subscription_id: str) -> None:
         self.provider.cancel_at_period_end(subscription_id)
@@ -302,6 +309,9 @@ class SandboxWorld(World):
     def pay_invoice(self, subscription_id: str) -> None:
         latest = self.engine.subscription(self.account, subscription_id).latest_invoice_id
         self._api.v1.invoices.pay(latest or "")
+
+    def paid_back(self) -> int:
+        return sum(each.amount for each in self._api.v1.refunds.list({"limit": 100}).data)
 
     def cancel_at_period_end(self, subscription_id: str) -> None:
         self._api.v1.subscriptions.update(subscription_id, {"cancel_at_period_end": True})

@@ -29,6 +29,7 @@ from portal.billing.engine import (
     PortalState,
     PriceSpec,
     ProductSpec,
+    Refunded,
     SubscriptionSnapshot,
     UsageReceipt,
     UsageReport,
@@ -44,7 +45,7 @@ from portal.errors import (
     EngineUnavailable,
     Invalid,
 )
-from tests.support import memory_changes, memory_events, memory_rows
+from tests.support import memory_changes, memory_events, memory_refunds, memory_rows
 from tests.support.memory_provider import MemoryProvider
 from tests.support.memory_rows import Account, Contract, Offer, Page
 
@@ -278,6 +279,13 @@ class MemoryBillingEngine(BillingEngine):
             contract = self.provider.contract(account, subscription_id)
             self.provider.end(subscription_id, "cancellation_requested")
             return contract.snapshot
+
+    def refund(self, account: str, subscription_id: str, *, key: str) -> Refunded:
+        with self._call("refund", account):
+            self.provider.contract(account, subscription_id)
+            if subscription_id in self.provider.unrefundable:
+                raise BillingEngineError("This card takes nothing back.")
+            return memory_refunds.pay_back(self.provider, subscription_id)
 
     def cancel_at_period_end(self, account: str, subscription_id: str) -> SubscriptionSnapshot:
         with self._call("cancel_at_period_end", account):

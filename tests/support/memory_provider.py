@@ -57,6 +57,9 @@ class MemoryProvider:
         self.missing_rights: list[str] = []
         self.skew = timedelta(0)
         self.declining: set[str] = set()
+        self.refunds: dict[str, int] = {}
+        """What has been paid back, by bill."""
+        self.unrefundable: set[str] = set()
         self.events: list[SignedEvent] = []
         self.lost: set[str] = set()
         self.calls: list[str] = []

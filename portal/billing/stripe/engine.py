@@ -9,6 +9,7 @@ from portal.billing.stripe.events import Events
 from portal.billing.stripe.inspecting import Inspecting
 from portal.billing.stripe.invoices import Invoices
 from portal.billing.stripe.listing import Listing
+from portal.billing.stripe.refunds import Refunds
 from portal.billing.stripe.selling import Selling
 from portal.billing.stripe.setting_up import SetUp
 from portal.billing.stripe.usage import Usage
@@ -22,6 +23,7 @@ class StripeBillingEngine(
     Usage,
     Changing,
     Invoices,
+    Refunds,
     Listing,
     Events,
     BillingEngine,

@@ -30,6 +30,7 @@ RIGHTS: tuple[tuple[str, Ask], ...] = (
     ),
     ("Subscriptions", lambda client, within: client.v1.subscriptions.list({"limit": 1}, within)),
     ("Invoices", lambda client, within: client.v1.invoices.list({"limit": 1}, within)),
+    ("Charges and Refunds", lambda client, within: client.v1.refunds.list({"limit": 1}, within)),
     (
         "Customer portal",
         lambda client, within: client.v1.billing_portal.configurations.list({"limit": 1}, within),
