@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from portal.errors import Conflict
 from portal.extensions import db
-from portal.flows import payments, publishing, refreshing
+from portal.flows import payments, publishing, refreshing, refunding
 from portal.models import Subscription, Tenant
 from portal.services import publishing as runs
 from portal.web import queue
@@ -66,7 +66,11 @@ def catch_up(again: int = 0) -> None:
 
     What was marked anew meanwhile is read again a little later, a few times; then by the sweep.
     """
-    _each(lambda: refreshing.retry_parked(engine_of), lambda: refreshing.refresh_due(engine_of))
+    _each(
+        lambda: refreshing.retry_parked(engine_of),
+        lambda: refreshing.refresh_due(engine_of),
+        lambda: refunding.sweep(engine_of),
+    )
     marked = select(Subscription.subscription_id).where(Subscription.refresh_due.is_(True)).limit(1)
     still = db.session.scalar(marked) is not None
     db.session.rollback()
@@ -80,6 +84,7 @@ def sweep() -> None:
         lambda: refreshing.retry_parked(engine_of),
         lambda: refreshing.refresh_due(engine_of),
         lambda: payments.sweep(engine_of),
+        lambda: refunding.sweep(engine_of),
         _resume_runs,
     )
 

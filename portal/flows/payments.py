@@ -28,6 +28,7 @@ from portal.errors import (
     PortalError,
 )
 from portal.extensions import db
+from portal.flows import refunding
 from portal.models import (
     Billing,
     CheckoutAttempt,
@@ -257,7 +258,7 @@ def end(engine_for: EngineFor, subscription_uuid: str, *, actor: str, because: s
     """End a subscription: close its payment page, report its last usage, cancel at the engine.
 
     Whether the engine is asked is decided by what was sold, never by the API's present setting.
-    If the payment wins the race against the closing page, it is cancelled like any other.
+    If the payment wins the race against the closing page, it is cancelled and paid back.
     Interrupted, the subscription is DELETE_PENDING; pressing again, or the worker, finishes.
     Returns whether it ended now; ending one that has ended changes nothing.
     """
@@ -266,6 +267,8 @@ def end(engine_for: EngineFor, subscription_uuid: str, *, actor: str, because: s
         return False
     if ending.account is not None:
         _end_at_engine(engine_for, ending)
+        # What does not go back now, the worker pays back: the ending does not wait for it.
+        refunding.sweep(engine_for, subscription_id=ending.subscription_id)
 
     def finish() -> bool:
         subscription = db.session.get_one(Subscription, ending.subscription_id)

@@ -10,6 +10,7 @@ from portal.models.inbox import InboxEvent, Outcome
 from portal.models.oauth import OAuthClient, OAuthCode, OAuthToken, SigningKey, SystemApp
 from portal.models.offer import EnginePrice, Offer, PortalConfiguration
 from portal.models.policy import BillingPlan, MonetizationPlan, Policy, PolicyVersion, QuotaType
+from portal.models.refund import Refund, RefundStatus
 from portal.models.subscription import (
     Approval,
     Billing,
@@ -19,7 +20,7 @@ from portal.models.subscription import (
     Subscription,
     TimelineEntry,
 )
-from portal.models.tenant import SUPER_TENANT, Tenant
+from portal.models.tenant import SUPER_TENANT, Need, Tenant
 from portal.models.usage import (
     BatchState,
     GatewayRevision,
@@ -63,6 +64,7 @@ __all__ = [
     "KeyType",
     "Lifecycle",
     "MonetizationPlan",
+    "Need",
     "OAuthClient",
     "OAuthCode",
     "OAuthToken",
@@ -74,6 +76,8 @@ __all__ = [
     "PublishRun",
     "QuotaType",
     "QuotaUse",
+    "Refund",
+    "RefundStatus",
     "SharedCustomer",
     "SigningKey",
     "Status",

@@ -112,6 +112,7 @@ class Subscription(Model):
     __table_args__ = (
         Index("ix_am_subscription_api_id_ended_at", "api_id", "ended_at"),
         Index("ix_am_subscription_application_id_ended_at", "application_id", "ended_at"),
+        Index("ix_am_subscription_tenant_id_approval", "tenant_id", "approval"),
         ForeignKeyConstraint(
             ["uuid", "line", *FACTS],
             [f"am_subscription_timeline.{name}" for name in ("subscription_uuid", "line", *FACTS)],

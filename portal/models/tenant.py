@@ -2,9 +2,10 @@
 
 import json
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Integer, Text
+from sqlalchemy import JSON, Boolean, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal import clock
@@ -23,6 +24,27 @@ DEFAULT_ATTRIBUTES: list[dict[str, Any]] = [
         "description": "The Connect ID of the publisher's Stripe account, for example acct_1Abc.",
     }
 ]
+
+
+class Need(StrEnum):
+    """What a new subscription needs before calls go through: WSO2's workflow executor."""
+
+    PAYMENT = "PAYMENT"
+    """Commercial plans wait for their first payment; free plans wait for nothing."""
+    APPROVAL = "APPROVAL"
+    """An administrator lets each one in. Nothing is charged through the billing engine."""
+    BOTH = "BOTH"
+    """An administrator lets each one in, and commercial plans are paid, in any order."""
+
+    @property
+    def asks_payment(self) -> bool:
+        """Whether commercial plans are paid through the billing engine."""
+        return self is not Need.APPROVAL
+
+    @property
+    def asks_approval(self) -> bool:
+        """Whether an administrator decides about each subscription."""
+        return self is not Need.PAYMENT
 
 
 class Tenant(Model):
@@ -48,6 +70,7 @@ class Tenant(Model):
         JSON, default=lambda: [dict(item) for item in DEFAULT_ATTRIBUTES]
     )
     publishers_edit_plans: Mapped[bool] = mapped_column(Boolean, default=False)
+    subscriptions_need: Mapped[str] = mapped_column(String(20), default=Need.PAYMENT)
     refused_events: Mapped[int] = mapped_column(Integer, default=0)
     """Webhook calls with a bad signature; nothing else of them is kept."""
     last_refused_event_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -6,7 +6,7 @@ webhook, the browser coming back, or the worker.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import String, cast, exists, func, select
@@ -17,6 +17,7 @@ from portal.billing.engine import CheckoutSession, CheckoutSpec, CheckoutState
 from portal.errors import Conflict
 from portal.extensions import db
 from portal.models import (
+    Approval,
     Billing,
     CheckoutAttempt,
     CheckoutStatus,
@@ -28,7 +29,7 @@ from portal.models import (
     Workflow,
     WorkflowStatus,
 )
-from portal.services import subscribing, subscriptions
+from portal.services import refunds, subscribing, subscriptions
 from portal.services.subscriptions import Cause, Move
 
 #: Stripe: a session lives at most 24 hours from when *it* stores it, and refuses one second more;
@@ -211,8 +212,8 @@ def complete(
 ) -> bool:
     """Activate the subscription that was paid, and store its billing record.
 
-    A payment for a subscription that has ended meanwhile is kept too and marked, so that the
-    worker cancels it at the engine: money is never taken and forgotten.
+    A payment that buys nothing is kept too and goes back: the subscription was not approved, is
+    being ended, has ended, or was paid before. Money is never taken and forgotten.
     """
     if attempt.status == CheckoutStatus.COMPLETED or page.subscription_id is None:
         return False
@@ -222,14 +223,40 @@ def complete(
     _billing_record(attempt, subscription, page)
     # The session does not say the billing period; the worker reads it.
     subscription.refresh_due = True
-    if subscription.facts.billing is Billing.ENDED:
-        note = Cause(because="Paid after it had ended: cancelled at the engine.", actor="stripe")
-        subscriptions.note(subscription, "PAID_AFTER_END", note)
-        return False
+    why = _why_it_goes_back(subscription)
+    if why is not None:
+        refunds.owe(subscription, page.subscription_id, attempt.connected_account, why[1])
+        subscriptions.note(subscription, why[0], replace(cause, because=f"{why[1]} It goes back."))
+        if why[0] in _BOUGHT_NOTHING:
+            return False
     subscription.engine_subscription_id = page.subscription_id
     workflow = subscribing.workflow_of(subscription)
     workflow.wf_status, workflow.wf_status_desc = WorkflowStatus.APPROVED, "Paid"
     return subscriptions.make(subscription, Move.PAY, cause)
+
+
+#: Notes about payments that change no fact: the subscription has ended, or lives by another one.
+_BOUGHT_NOTHING = ("PAID_AFTER_END", "PAID_TWICE")
+
+
+def _why_it_goes_back(subscription: Subscription) -> tuple[str, str] | None:
+    """Return the name of the note and the words, where a payment that arrives buys nothing."""
+    facts = subscription.facts
+    rules = (
+        (facts.billing is Billing.ENDED, "PAID_AFTER_END", "Paid after it had ended."),
+        (
+            facts.billing in (Billing.PAID, Billing.OVERDUE),
+            "PAID_TWICE",
+            "Paid a second time, on another page.",
+        ),
+        (
+            facts.approval is Approval.REJECTED,
+            "PAID_UNAPPROVED",
+            "Paid after it had not been approved.",
+        ),
+        (facts.end_requested, "PAID_WHILE_ENDING", "Paid while it was being ended."),
+    )
+    return next(((name, words) for holds, name, words in rules if holds), None)
 
 
 def _billing_record(

@@ -182,6 +182,10 @@ _TITLES: dict[str, tuple[str, str, str]] = {
     "CANCEL_SCHEDULED": ("Cancelled for later", "clock", "wait"),
     "CANCEL_WITHDRAWN": ("Cancellation withdrawn", "history", "ok"),
     "PAID_AFTER_END": ("Paid after the end", "alert-triangle", "bad"),
+    "PAID_TWICE": ("Paid twice", "alert-triangle", "bad"),
+    "PAID_UNAPPROVED": ("Paid without approval", "alert-triangle", "bad"),
+    "PAID_WHILE_ENDING": ("Paid while it was being ended", "alert-triangle", "bad"),
+    "REFUNDED": ("Paid back", "receipt-2", "info"),
 }
 _ACTORS = {"stripe": "Stripe", "worker": "The portal's worker", "command": "The operator"}
 
