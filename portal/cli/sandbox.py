@@ -39,7 +39,7 @@ def _default_file() -> str:
 @click.option("--orderly", is_flag=True, help="Send webhooks in order, once, without delay.")
 @click.option(
     "--meter-lag",
-    default=0,
+    default=2,
     show_default=True,
     type=click.IntRange(0, 3600),
     help="Seconds until a usage event is counted.",

@@ -13,7 +13,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from portal.sandbox import accounts, events, scheduler, serializers, webhooks
+from portal.sandbox import accounts, copies, events, scheduler, serializers, webhooks
 from portal.sandbox.errors import StripeError
 from portal.sandbox.service import current
 from portal.sandbox.store import Db, Record
@@ -169,6 +169,12 @@ def tick() -> Response:
     sandbox = current()
     work = scheduler.run_due(sandbox.store, sandbox.clock.now())
     return jsonify(work=work, webhooks=sandbox.courier.run_due())
+
+
+@control.get("/export")
+def export() -> Response:
+    """Return a copy of the file; `flask sandbox --data` takes it."""
+    return copies.download(current().store)
 
 
 @control.post("/reset")

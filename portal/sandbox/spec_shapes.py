@@ -147,4 +147,8 @@ def _tagged(schema: Schema, value: Mapping[str, Any]) -> bool:
 def _by_tag(schemas: Mapping[str, Schema], value: Mapping[str, Any]) -> Schema | None:
     if "object" not in value:
         return None
+    # Nearly every schema is called like its tag; deleted objects are not.
+    namesake = schemas.get(str(value["object"]))
+    if namesake is not None and _tagged(namesake, value):
+        return namesake
     return next((each for each in schemas.values() if _tagged(each, value)), None)

@@ -11,8 +11,9 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from portal.sandbox.clock import Clock, RealClock
@@ -237,6 +238,11 @@ class Store:
             connection.execute("ROLLBACK")
             with self._pool_lock:
                 self._pool.append(connection)
+
+    def copy_to(self, path: Path) -> None:
+        """Write one consistent state of the file to `path`, which must not exist yet."""
+        with closing(self._connect()) as connection:
+            connection.execute("VACUUM INTO ?", (str(path),))
 
     def reset(self) -> None:
         """Empty every table."""

@@ -169,6 +169,19 @@ def test_a_products_id_may_be_chosen_once_in_each_account(world: World) -> None:
     assert world.platform_api.v1.products.retrieve("apim-weather-gold").active is True
 
 
+def test_a_meters_keys_are_two(world: World) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match="same key"):
+        world.api.v1.billing.meters.create(
+            {
+                "display_name": "Calls",
+                "event_name": "calls",
+                "default_aggregation": {"formula": "sum"},
+                "customer_mapping": {"type": "by_id", "event_payload_key": "who"},
+                "value_settings": {"event_payload_key": "who"},
+            }
+        )
+
+
 def test_an_event_name_stays_taken_and_an_inactive_meter_takes_nothing(world: World) -> None:
     create: Any = {
         "display_name": "Calls",

@@ -110,7 +110,7 @@ def test_one_long_advance_equals_many_short_ones(world: World) -> None:
     price = world.licensed().id
     target = JANUARY_31 + 50 * DAY
     histories = []
-    for step in (50 * DAY, 13 * DAY, 5 * HOUR):
+    for step in (50 * DAY, 13 * DAY, 17 * HOUR):
         line = timeline(world, JANUARY_31)
         identifier = line.subscribe(price)
         line.card("pm_card_chargeCustomerFail")

@@ -62,7 +62,8 @@ def free_port() -> int:
 def start(database: Path, port: int, **more: str) -> subprocess.Popen[bytes]:
     program = (
         "from portal.cli.sandbox import sandbox;"
-        f"sandbox(['--port', '{port}', '--data', {str(database)!r}, '--orderly'])"
+        f"sandbox(['--port', '{port}', '--data', {str(database)!r},"
+        " '--orderly', '--meter-lag', '0'])"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program],

@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 from tests.sandbox.conftest import World
 from tests.sandbox.histories import FINISH, START, History, Run, begin, histories
 
-_settings = settings(
-    max_examples=int(os.environ.get("SANDBOX_HISTORIES", "12")),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+
+def _tries(few: int) -> settings:
+    return settings(
+        max_examples=int(os.environ.get("SANDBOX_HISTORIES", few)),
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+
+
 _stops = st.lists(st.integers(START + 1, FINISH - 1), max_size=6)
 
 
@@ -28,7 +32,7 @@ def play(run: Run, extra: list[int]) -> dict[str, Any]:
     return run.books()
 
 
-@_settings
+@_tries(12)
 @given(history=histories(), extra=_stops)
 def test_invoices_come_to_quantity_times_price(
     world: World, history: History, extra: list[int]
@@ -44,7 +48,7 @@ def test_invoices_come_to_quantity_times_price(
     assert charged + books["balance"] == sum(history.totals())
 
 
-@_settings
+@_tries(6)
 @given(history=histories(broken_cards=True), slow=_stops, quick=_stops)
 def test_books_do_not_depend_on_the_speed_of_a_clock(
     world: World, history: History, slow: list[int], quick: list[int]
@@ -52,7 +56,7 @@ def test_books_do_not_depend_on_the_speed_of_a_clock(
     assert play(begin(world, history), slow) == play(begin(world, history), quick)
 
 
-@_settings
+@_tries(4)
 @given(
     first=histories(broken_cards=True),
     second=histories(broken_cards=True),

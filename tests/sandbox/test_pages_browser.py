@@ -232,12 +232,15 @@ def test_every_page_is_accessible_and_fits(site, chromium, scheme, width):
     page.goto(f"{site.sandbox}/_sandbox/sign-in")
     page.fill("#token", TOKEN)
     page.click("text=Sign in >> nth=-1")
+    # What a page is made of does not change with its colours and its width.
+    whole = scheme == "light"
+    rules = None if whole else {"runOnly": ["color-contrast", "target-size"]}
     axe, found = Axe(), []
     for name, url in places(site).items():
         page.goto(url)
         if page.evaluate("document.documentElement.scrollWidth") > width:
             found.append(f"{name}: wider than the window")
-        for violation in axe.run(page).response["violations"]:
+        for violation in axe.run(page, options=rules).response["violations"]:
             targets = [node["target"] for node in violation["nodes"]]
             found.append(f"{name}: {violation['id']} {targets}")
     context.close()

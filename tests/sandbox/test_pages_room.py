@@ -7,7 +7,9 @@ import pytest
 import stripe
 from bs4 import BeautifulSoup
 
+from portal.sandbox.app import create_sandbox
 from portal.sandbox.pages.jsonview import pretty
+from portal.sandbox.settings import SandboxSettings
 from tests.sandbox.conftest import TOKEN, World
 from tests.sandbox.page_support import BASE, Visitor
 
@@ -85,6 +87,18 @@ class TestReading:
         assert "checkout.session.completed" in page.text
         accounts = page.soup.select_one(".figures dd").get_text(strip=True)
         assert accounts == "2"
+
+    def test_a_copy_goes_on_from_there(self, world, operator, tmp_path):
+        bought = world.subscribe(world.licensed())
+        answer = operator.get(operator.get("/_sandbox/").link("Download a copy")).answer
+        assert answer.mimetype == "application/vnd.sqlite3"
+        assert answer.headers["Content-Disposition"] == "attachment; filename=sandbox.sqlite3"
+        path = tmp_path / "copy.sqlite3"
+        path.write_bytes(answer.data)
+        again = create_sandbox(SandboxSettings(database=str(path)), clock=world.clock)
+        copied = World(again, world.clock, world.key, world.platform, world.account)
+        assert copied.api.v1.subscriptions.retrieve(bought.id).to_dict() == bought.to_dict()
+        again.extensions["sandbox"].store.close()
 
     @pytest.mark.parametrize("path", PAGES)
     def test_every_page_works_on_an_empty_sandbox(self, world, operator, path):

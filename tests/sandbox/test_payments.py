@@ -104,18 +104,27 @@ def test_a_session_without_customer_makes_one(world: World) -> None:
         ({"mode": "payment"}, "mode"),
         ({"ui_mode": "hosted"}, "ui_mode"),
         ({"payment_method_types": ["card", "paypal"]}, "payment_method_types"),
+        ({"success_url": "https://portal.test/" + "a" * 5000}, "success_url"),
+        ({"customer": None, "customer_email": "nobody"}, "customer_email"),
+        ({"currency": "eur"}, "currency"),
+        ({"line_items": [{"price": "LICENSED", "quantity": 1}] * 2}, "line_items"),
     ],
 )
 def test_a_session_that_makes_no_sense_is_refused(
     world: World, change: dict[str, Any], param: str
 ) -> None:
     licensed, metered = world.licensed(), world.metered()
-    for line in change.get("line_items", []):
-        line["price"] = {"METERED": metered.id, "LICENSED": licensed.id}.get(
-            line["price"], line["price"]
-        )
+    prices = {"METERED": metered.id, "LICENSED": licensed.id}
+    wanted = {"customer": _customer(world), **change}
+    if "line_items" in wanted:
+        lines = wanted["line_items"]
+        wanted["line_items"] = [
+            {**each, "price": prices.get(each["price"], each["price"])} for each in lines
+        ]
+    if wanted["customer"] is None:
+        del wanted["customer"]
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        world.session(licensed, **{"customer": _customer(world), **change})
+        world.session(licensed, **wanted)
     assert refused.value.param == param
     assert world.look("/objects?kind=checkout.session") == []
 

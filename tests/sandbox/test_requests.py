@@ -244,6 +244,36 @@ def test_lists_are_paged_with_cursors_newest_first(world: World) -> None:
             world.api.v1.customers.list(params)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("path", "param"),
+    [
+        ("/v1/invoices?customer=cus_x", "customer"),
+        ("/v1/invoices?subscription=sub_x", "subscription"),
+        ("/v1/subscriptions?price=price_x", "price"),
+        ("/v1/prices?product=prod_x", "product"),
+        ("/v1/customers?test_clock=clock_x", "test_clock"),
+        ("/v1/invoice_payments?invoice=in_x", "invoice"),
+        ("/v1/refunds?charge=ch_x", "charge"),
+    ],
+)
+def test_a_listing_for_what_this_account_does_not_have_is_refused(
+    world: World, path: str, param: str
+) -> None:
+    status, error = refusal(raw(world, "GET", path))
+    assert (status, error["code"], error["param"]) == (400, "resource_missing", param)
+
+
+def test_lists_in_parameters_have_an_end(world: World) -> None:
+    keys = "&".join(f"lookup_keys[{number}]=k{number}" for number in range(11))
+    types = "&".join(f"types[{number}]=invoice.paid" for number in range(21))
+    for path, param in ((f"/v1/prices?{keys}", "lookup_keys"), (f"/v1/events?{types}", "types")):
+        status, error = refusal(raw(world, "GET", path))
+        assert (status, error["param"]) == (400, param)
+    for query, param in (("type=a.b", "type"), ("types[]=invoice.paid&types[]=a.b", "types[1]")):
+        status, error = refusal(raw(world, "GET", f"/v1/events?{query}"))
+        assert (status, error["param"]) == (400, param)
+
+
 def test_metadata_merges_and_an_empty_value_removes(world: World) -> None:
     product = world.api.v1.products.create({"name": "A", "metadata": {"a": "1", "b": "2"}})
     changed = world.api.v1.products.update(product.id, {"metadata": {"b": "", "c": "3"}})

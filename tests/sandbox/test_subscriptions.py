@@ -115,7 +115,7 @@ def test_listing_hides_what_was_cancelled(world: World, customer: str) -> None:
     assert [each.id for each in list_().data] == [second.id]
     assert [each.id for each in list_({"status": "canceled"}).data] == [first.id]
     assert len(list_({"status": "all", "customer": customer, "price": price.id}).data) == 2
-    assert list_({"price": "price_other"}).data == []
+    assert list_({"price": world.licensed().id}).data == []
     items = world.api.v1.subscription_items.list({"subscription": second.id}).data
     assert [item.price.id for item in items] == [price.id]
 
@@ -129,6 +129,7 @@ def test_listing_hides_what_was_cancelled(world: World, customer: str) -> None:
         {"cancel_at": 1_800_000_000},
         {"cancel_at_period_end": True, "cancel_at": "max_period_end"},
         {"default_payment_method": "pm_x"},
+        {"cancellation_details": {"feedback": "unused"}},
     ],
 )
 def test_what_is_not_modelled_or_wrong_changes_nothing(
@@ -139,6 +140,39 @@ def test_what_is_not_modelled_or_wrong_changes_nothing(
         world.api.v1.subscriptions.update(made.id, change)  # type: ignore[arg-type]
     now = world.api.v1.subscriptions.retrieve(made.id)
     assert now.to_dict() == made.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"items": [{"price": "P", "quantity": -1}]}, "items[0][quantity]"),
+        ({"items": [{"price": "P"}, {"price": "P"}]}, "items"),
+        ({"currency": "eur"}, "currency"),
+    ],
+)
+def test_a_subscription_that_makes_no_sense_is_refused(
+    world: World, customer: str, change: dict[str, Any], param: str
+) -> None:
+    price = world.licensed().id
+    wanted = {"customer": customer, "items": [{"price": "P"}], **change}
+    wanted["items"] = [{**each, "price": price} for each in wanted["items"]]
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        world.api.v1.subscriptions.create(wanted)  # type: ignore[arg-type]
+    assert refused.value.param == param
+    assert world.look("/objects?kind=subscription") == []
+
+
+def test_the_words_about_a_planned_end_can_change(world: World, customer: str) -> None:
+    made, update = start(world, customer), world.api.v1.subscriptions.update
+    first: Any = {"feedback": "unused", "comment": "bye"}
+    update(made.id, {"cancel_at_period_end": True, "cancellation_details": first})
+    changed = update(made.id, {"cancellation_details": {"feedback": "other"}})
+    assert changed.cancellation_details is not None
+    assert changed.cancellation_details.to_dict() == {
+        "comment": "bye",
+        "feedback": "other",
+        "reason": "cancellation_requested",
+    }
 
 
 def test_a_cancelled_subscription_stays_readable_and_can_not_change(

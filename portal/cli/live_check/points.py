@@ -155,4 +155,34 @@ POINTS = (
         "400 no code (no param)",
         probes.two_currencies,
     ),
+    Point(
+        "same-price-twice",
+        "May a subscription hold the same price twice?",
+        "400 no code (items)",
+        probes.same_price_twice,
+    ),
+    Point(
+        "attach-again",
+        "What is attaching a card to its own customer again answered?",
+        "accepted",
+        probes.attach_again,
+    ),
+    Point(
+        "listing-of-nobody",
+        "What is a listing of invoices for a customer that does not exist answered?",
+        "400 resource_missing (customer)",
+        probes.listing_of_nobody,
+    ),
+    Point(
+        "preview-for-another",
+        "What is a preview answered that names another customer than the subscription's?",
+        "400 resource_missing (subscription)",
+        probes.preview_for_another,
+    ),
+    Point(
+        "unheard-of-type",
+        "What is a listing of events of a type that does not exist answered?",
+        "400 no code (type)",
+        probes.unheard_of_type,
+    ),
 )

@@ -149,6 +149,38 @@ def special_currency(wire: Wire, currency: str) -> str:
     return verdict(*wire.call("POST", "/v1/prices", product=wire.product(), **wanted))
 
 
+def same_price_twice(wire: Wire) -> str:
+    """See whether a subscription may hold one price twice."""
+    price = wire.price()
+    items = {"items[0][price]": price, "items[1][price]": price}
+    return verdict(*wire.call("POST", "/v1/subscriptions", customer=wire.customer(), **items))
+
+
+def attach_again(wire: Wire) -> str:
+    """See what attaching a card to its own customer again is answered."""
+    customer = wire.customer()
+    method = wire.get(f"/v1/customers/{customer}/payment_methods")["data"][0]["id"]
+    path = f"/v1/payment_methods/{method}/attach"
+    return verdict(*wire.call("POST", path, customer=customer))
+
+
+def listing_of_nobody(wire: Wire) -> str:
+    """See what a listing for a customer that does not exist is answered."""
+    return verdict(*wire.call("GET", "/v1/invoices", customer="cus_nobody"))
+
+
+def preview_for_another(wire: Wire) -> str:
+    """See what a preview is answered that names another customer than the subscription's."""
+    subscription = wire.subscribe(wire.customer(), wire.price())["id"]
+    wanted = {"customer": wire.customer(), "subscription": subscription}
+    return verdict(*wire.call("POST", "/v1/invoices/create_preview", **wanted))
+
+
+def unheard_of_type(wire: Wire) -> str:
+    """See what a listing of events of a type that does not exist is answered."""
+    return verdict(*wire.call("GET", "/v1/events", type="nothing.happened"))
+
+
 def two_currencies(wire: Wire) -> str:
     """See whether a customer may have subscriptions in two currencies."""
     customer = wire.customer()

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, abort, request
 
-from portal.sandbox import accounts, serializers
+from portal.sandbox import accounts, copies, serializers
 from portal.sandbox.pages import records, room_actions
 from portal.sandbox.pages.jsonview import pretty
 from portal.sandbox.pages.room_entry import blueprint, page
@@ -46,6 +46,12 @@ def overview() -> Response:
             settings=sandbox.settings,
             done=room_actions.DONE.get(request.args.get("done", "")),
         )
+
+
+@blueprint.get("/ui/copy")
+def copy() -> Response:
+    """Hand out a copy of the file; `flask sandbox --data` takes it."""
+    return copies.download(current().store)
 
 
 @blueprint.get("/ui/objects")

@@ -23,6 +23,8 @@ _NOUNS = {
     "webhook_endpoint": "webhook endpoint",
 }
 
+_LONGEST_URL = 5000
+
 
 def noun(kind: str) -> str:
     """Return how Stripe's messages call an object."""
@@ -107,12 +109,32 @@ def created(call: Call, column: str = "created") -> list[Filter]:
     return [(f"{column} = ?", wanted)]
 
 
+# The listing parameters that name an object, which has to be one of this account's.
+_NAMED = {
+    "charge": "charge",
+    "coupon": "coupon",
+    "customer": "customer",
+    "invoice": "invoice",
+    "payment_intent": "payment_intent",
+    "price": "price",
+    "product": "product",
+    "subscription": "subscription",
+    "test_clock": "test_helpers.test_clock",
+}
+
+
 def equal(call: Call, **columns: str) -> list[Filter]:
-    """Return filters for the parameters that were sent: parameter name → column or JSON path."""
+    """Return filters for the parameters that were sent: parameter name → column or JSON path.
+
+    :raise StripeError: 400 for the id of an object that this account doesn't have
+    """
     filters: list[Filter] = []
     for param, column in columns.items():
         if param in call.params:
             value = call.params[param]
+            kind = _NAMED.get(param)
+            if kind is not None and call.db.get(kind, call.account, value) is None:
+                raise no_such(noun(kind), value, param)
             filters.append((f"{column} = ?", int(value) if isinstance(value, bool) else value))
     return filters
 
@@ -142,11 +164,35 @@ def assign(record: Record, params: Json, *names: str) -> None:
             record[name] = None if params[name] == "" else params[name]
 
 
-def check_url(url: Any, param: str) -> None:
-    """Refuse what isn't an absolute http(s) address.
+def at_most(call: Call, param: str, most: int) -> list[str]:
+    """Return a list parameter.
+
+    :raise StripeError: 400 when it has more than `most` entries
+    """
+    values: list[str] = call.params[param]
+    if len(values) > most:
+        raise invalid(f"Array {param} exceeded maximum {most} allowed elements.", param)
+    return values
+
+
+def check_email(address: Any, param: str) -> None:
+    """Refuse what is no mail address; nothing is one that was unset.
 
     :raise StripeError: in Stripe's words
     """
+    if address and ("@" not in address or " " in address):
+        raise invalid(f"Invalid email address: {address}", param, "email_invalid")
+
+
+def check_url(url: Any, param: str) -> None:
+    """Refuse what isn't an absolute http(s) address, or is longer than Stripe's objects can show.
+
+    :raise StripeError: in Stripe's words
+    """
+    if len(str(url)) > _LONGEST_URL:
+        raise invalid(
+            f"Invalid string: {str(url)[:40]}...; must be at most {_LONGEST_URL} characters", param
+        )
     parts = urlsplit(str(url))
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise invalid("Not a valid URL", param, "url_invalid")

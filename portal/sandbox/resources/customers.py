@@ -23,7 +23,7 @@ def create(call: Call) -> Json:
     """Create a customer; two may share an address."""
     fields: Json = {}
     common.assign(fields, call.params, *_WRITABLE)
-    _check_email(fields)
+    common.check_email(fields.get("email"), "email")
     fields["balance"] = call.params.get("balance", 0)
     fields["_clock"] = _clock(call)
     holder: Record = {"metadata": {}}
@@ -48,12 +48,6 @@ def _clock(call: Call) -> str | None:
         clocks.check_customers(call.db, clock)
     call.now = int(clock["frozen_time"])
     return str(clock["id"])
-
-
-def _check_email(fields: Json) -> None:
-    email = fields.get("email")
-    if email and ("@" not in email or " " in email):
-        raise invalid(f"Invalid email address: {email}", "email", "email_invalid")
 
 
 def _set_default(call: Call, customer: Record) -> None:
@@ -97,7 +91,7 @@ def update(call: Call) -> Json:
     customer = find(call)
     with events.changing(call.db, customer, "customer.updated", now=call.now):
         common.assign(customer, call.params, *_WRITABLE, "balance")
-        _check_email(customer)
+        common.check_email(customer.get("email"), "email")
         common.merge_metadata(customer, call.params)
         _set_default(call, customer)
     return common.show(call, customer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from portal.sandbox import accounts, events
+from portal.sandbox import accounts, events, spec
 from portal.sandbox.call import Call, Json, operation
 from portal.sandbox.errors import invalid, no_such, not_found
 from portal.sandbox.resources import common
@@ -100,14 +100,22 @@ def _types(call: Call) -> list[tuple[str, Any]]:
         raise invalid("You may only specify one of these parameters: type, types.", "types")
     if "type" in call.params:
         wanted = str(call.params["type"])
+        _check_type(wanted, "type")
         if wanted.endswith("*"):
             return [("substr(type, 1, ?) = ?", [len(wanted) - 1, wanted[:-1]])]
         return [("type = ?", wanted)]
     if "types" in call.params:
-        wanted_types = call.params["types"][:20]
+        wanted_types = common.at_most(call, "types", 20)
+        for index, each in enumerate(wanted_types):
+            _check_type(each, f"types[{index}]")
         marks = ", ".join("?" * len(wanted_types))
         return [(f"type IN ({marks})", wanted_types)]
     return []
+
+
+def _check_type(wanted: str, param: str) -> None:
+    if "*" not in wanted and wanted not in spec.event_types():
+        raise invalid(f"Invalid event type: {wanted}", param)
 
 
 def _cursor(call: Call) -> list[tuple[str, Any]]:

@@ -24,6 +24,13 @@ def create(call: Call) -> Json:
         )  # fmt: skip
     mapping = params.get("customer_mapping") or {}
     values = params.get("value_settings") or {}
+    customer_key = mapping.get("event_payload_key", "stripe_customer_id")
+    value_key = values.get("event_payload_key", "value")
+    if customer_key == value_key:
+        raise invalid(
+            "The customer and the value of an event can't have the same key.",
+            "value_settings[event_payload_key]",
+        )
     meter: Record = {
         "id": ids.new("billing.meter"),
         "object": "billing.meter",
@@ -31,7 +38,7 @@ def create(call: Call) -> Json:
         "_lookup": name,
         "created": call.now,
         "customer_mapping": {
-            "event_payload_key": mapping.get("event_payload_key", "stripe_customer_id"),
+            "event_payload_key": customer_key,
             "type": "by_id",
         },
         "default_aggregation": {"formula": params["default_aggregation"]["formula"]},
@@ -40,7 +47,7 @@ def create(call: Call) -> Json:
         "status": "active",
         "status_transitions": {"deactivated_at": None},
         "updated": call.now,
-        "value_settings": {"event_payload_key": values.get("event_payload_key", "value")},
+        "value_settings": {"event_payload_key": value_key},
     }
     call.db.insert(meter)
     events.emit(call.db, meter, "billing.meter.created", now=call.now)

@@ -10,7 +10,7 @@ from portal.sandbox.engine import lines
 from portal.sandbox.engine.prorations import Change
 from portal.sandbox.errors import invalid, missing_param, unsupported
 from portal.sandbox.resources import common
-from portal.sandbox.resources.sessions import check_sellable
+from portal.sandbox.resources.sessions import check_different, check_sellable
 from portal.sandbox.store import Record
 
 
@@ -111,10 +111,7 @@ def _check_all(items: dict[str, Json], param: str) -> None:
     prices = [item["price"] for item in items.values()]
     if not prices:
         raise invalid("A subscription must have at least one active plan.", param)
-    if len(prices) > 20:
-        raise invalid("A subscription can have at most 20 items.", param)
-    if len(set(prices)) < len(prices):
-        raise invalid("Cannot add multiple subscription items with the same price.", param)
+    check_different(prices, param)
 
 
 def _changed(call: Call, subscription: Record, item: Json, entry: Json, where: str) -> Json:
@@ -141,10 +138,17 @@ def _quantity(price: Record, item: Json, entry: Json, where: str) -> int | None:
             raise invalid("You cannot set the quantity for metered plans.", f"{where}[quantity]")
         return None
     quantity = entry.get("quantity", item.get("quantity"))
-    quantity = 1 if quantity is None else int(quantity)
+    return check_quantity(1 if quantity is None else int(quantity), f"{where}[quantity]")
+
+
+def check_quantity(quantity: int, param: str) -> int:
+    """Return a quantity that a subscription may have.
+
+    :raise StripeError: 400 for any other
+    """
     if not 0 <= quantity <= 999_999:
         raise invalid(
-            "This value must be greater than or equal to 0.", f"{where}[quantity]",
+            "This value must be greater than or equal to 0.", param,
             "parameter_invalid_integer",
         )  # fmt: skip
     return quantity

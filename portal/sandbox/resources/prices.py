@@ -262,5 +262,5 @@ def index(call: Call) -> Json:
     for name, value in wanted.items():
         filters.append((f"{common.path('recurring.' + name)} = ?", value))
     if "lookup_keys" in call.params:
-        filters.append(any_of("lookup", call.params["lookup_keys"]))
+        filters.append(any_of("lookup", common.at_most(call, "lookup_keys", 10)))
     return common.page(call, "price", filters, "/v1/prices")

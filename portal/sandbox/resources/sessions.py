@@ -112,6 +112,7 @@ def _check_shape(call: Call) -> None:
             "You may only specify one of these parameters: customer, customer_email.",
             "customer_email",
         )
+    common.check_email(params.get("customer_email"), "customer_email")
     for name in ("success_url", "cancel_url"):
         if name in params:
             common.check_url(params[name], name)
@@ -218,9 +219,8 @@ def _items(call: Call) -> tuple[list[Json], str]:
         currency = price["currency"]
         rhythm = (recurring["interval"], recurring["interval_count"])
         items.append(_item(call, price, entry))
-    asked = call.params.get("currency")
-    if asked and asked.lower() != currency:
-        raise invalid(f"The price does not support the currency {asked}.", "currency")
+    check_different([item["price"] for item in items], "line_items")
+    check_currency(call, str(currency))
     return items, str(currency)
 
 
@@ -246,6 +246,31 @@ def _price(call: Call, entry: Json, index: int) -> Record:
             "parameter_invalid_integer",
         )  # fmt: skip
     return price
+
+
+def check_different(prices: list[str], param: str) -> None:
+    """Refuse to bill one price twice, or more than a subscription can hold.
+
+    :raise StripeError: 400
+    """
+    if len(prices) > _MOST_ITEMS:
+        raise invalid(f"A subscription can have at most {_MOST_ITEMS} items.", param)
+    if len(set(prices)) < len(prices):
+        raise invalid("Cannot add multiple subscription items with the same price.", param)
+
+
+def check_currency(call: Call, currency: str) -> None:
+    """Refuse a `currency` that is not the one of the prices.
+
+    :raise StripeError: 400
+    """
+    asked = call.params.get("currency")
+    if asked and asked.lower() != currency:
+        raise invalid(
+            f"The price specified only supports `{currency}`. This doesn't match the expected"
+            f" currency: `{asked.lower()}`.",
+            "currency",
+        )
 
 
 def check_sellable(price: Record, product: Record, param: str) -> None:

@@ -12,7 +12,12 @@ from portal.sandbox.engine.results import PayResult
 from portal.sandbox.errors import StripeError, invalid, missing_param, not_found, unsupported
 from portal.sandbox.resources import common, coupons, plan_changes, trials
 from portal.sandbox.resources.payment_methods import virtual
-from portal.sandbox.resources.sessions import check_sellable, fee_percent
+from portal.sandbox.resources.sessions import (
+    check_currency,
+    check_different,
+    check_sellable,
+    fee_percent,
+)
 from portal.sandbox.serializers.base import listing
 from portal.sandbox.serializers.subscriptions import render_item
 from portal.sandbox.store import Filter, Record
@@ -159,6 +164,8 @@ def _items(call: Call, customer: Record) -> list[Json]:
             raise unsupported("a subscription with different billing intervals", where)
         currency, rhythm = price["currency"], recurring
         items.append({**entry, "quantity": _quantity(price, entry, where)})
+    check_different([item["price"] for item in items], "items")
+    check_currency(call, str(currency))
     return items
 
 
@@ -167,7 +174,7 @@ def _quantity(price: Record, entry: Json, where: str) -> int | None:
         if "quantity" in entry:
             raise invalid("You cannot set the quantity for metered plans.", f"{where}[quantity]")
         return None
-    return int(entry.get("quantity", 1))
+    return plan_changes.check_quantity(int(entry.get("quantity", 1)), f"{where}[quantity]")
 
 
 @operation("GetSubscriptionsSubscriptionExposedId")
@@ -250,9 +257,22 @@ def _schedule(call: Call, subscription: Record) -> None:
     elif params.get("cancel_at_period_end") is False or params.get("cancel_at") == "":
         if subscription["cancel_at"] is not None:
             engine.unschedule_cancel(call.db, subscription, now=call.now)
-    elif "cancel_at" in params:
+    elif "cancel_at" not in params:
+        _explain(call, subscription, details)
+    else:
         at = _end(call, subscription)
         engine.schedule_cancel(call.db, subscription, now=call.now, at=at, **words)
+
+
+def _explain(call: Call, subscription: Record, details: Json) -> None:
+    """Change the words about an end that is planned already."""
+    if not details:
+        return
+    if subscription["cancel_at"] is None:
+        raise unsupported("explaining an end that is not planned", "cancellation_details")
+    with events.changing(call.db, subscription, engine.UPDATED, now=call.now):
+        words = {name: word or None for name, word in details.items()}
+        subscription["cancellation_details"] = {**subscription["cancellation_details"], **words}
 
 
 def _end(call: Call, subscription: Record) -> int:
@@ -310,7 +330,7 @@ def index(call: Call) -> Json:
     elif status != "all":
         filters.append(("status = ?", status))
     if "price" in call.params:
-        filters.append((_HAS_PRICE, call.params["price"]))
+        filters.append((_HAS_PRICE, common.from_param(call, "price", "price")["id"]))
     return common.page(call, "subscription", filters, "/v1/subscriptions")
 
 
