@@ -288,6 +288,8 @@ class InvoiceLine:
     amount_minor: int
     period_start: datetime
     period_end: datetime
+    price_id: str | None = None
+    """What it was sold at, if the provider says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,6 +324,8 @@ class Invoice:
     needs_authentication: bool = False
     reference: str | None = None
     """Our subscription's UUID from the metadata that the invoice carries, if it is there."""
+    balance_before: int = 0
+    """What the customer had before this invoice: below zero is credit, taken off what is due."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,13 @@ def _markdown(text: str) -> Markup:
 
 def register(app: Flask) -> None:
     """Add the blueprint's routes to the app."""
-    pages = ("views", "application_views", "member_views", "subscription_views", "usage_views")
-    for module in pages:
+    for module in (
+        "views",
+        "application_views",
+        "member_views",
+        "subscription_views",
+        "plan_views",
+        "usage_views",
+    ):
         import_module(f"portal.devportal.{module}")
     app.register_blueprint(bp)

@@ -9,7 +9,7 @@ from portal.billing.engine import BillingEngine, SubscriptionSnapshot
 from portal.errors import BillingEngineError, Conflict
 from portal.extensions import db
 from portal.models import Subscription
-from portal.services import billing_events, invoices, subscriptions, usage_report
+from portal.services import billing_events, checkouts, invoices, subscriptions, usage_report
 from portal.services.invoices import InvoiceView
 from portal.web.unit_of_work import in_unit_of_work
 
@@ -42,12 +42,13 @@ def preview(engine: BillingEngine, subscription: Subscription) -> Ends:
     version, calls, later_at = subscription.policy_version, found.billed, subscription.period_end
     bills_calls = version.is_dynamic and subscription.engine_status != "trialing"
     price = version.price if bills_calls else None
+    price_id = checkouts.price_of(subscription).plan_id if bills_calls else None
     db.session.rollback()
 
     def last(*, at_once: bool) -> InvoiceView | None:
         drawn = engine.preview_end(account, engine_id, at_once=at_once)
         if drawn is not None and price is not None:
-            drawn = invoices.with_calls(drawn, price, calls)
+            drawn = invoices.with_calls(drawn, price_id, price, calls)
         return invoices.view(drawn) if drawn is not None and drawn.lines else None
 
     try:

@@ -9,6 +9,7 @@ from portal.models.identity import ExternalIdentity, IdentityProvider
 from portal.models.inbox import InboxEvent, Outcome
 from portal.models.oauth import OAuthClient, OAuthCode, OAuthToken, SigningKey, SystemApp
 from portal.models.offer import EnginePrice, Offer, PortalConfiguration
+from portal.models.plan_change import PlanChange, PlanChangeState
 from portal.models.policy import BillingPlan, MonetizationPlan, Policy, PolicyVersion, QuotaType
 from portal.models.refund import Refund, RefundStatus
 from portal.models.subscription import (
@@ -70,6 +71,8 @@ __all__ = [
     "OAuthToken",
     "Offer",
     "Outcome",
+    "PlanChange",
+    "PlanChangeState",
     "Policy",
     "PolicyVersion",
     "PortalConfiguration",

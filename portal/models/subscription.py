@@ -146,6 +146,9 @@ class Subscription(Model):
         ForeignKey("am_policy_version.policy_version_id")
     )
     """Which version of a plan was asked for, while a change of plan is pending."""
+    plan_since: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """Epoch seconds of the billing period in which the present plan began; 0: the first.
+    Calls from before were sold under another plan, whose invoice is drawn."""
     end_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     # What the billing engine last said. Changed by services/billing_events.py only.

@@ -95,6 +95,7 @@ def sold_as(subscription_ids: set[int]) -> dict[int, Any]:
             Subscription.period_start,
             Subscription.period_end,
             Subscription.ended_at,
+            Subscription.plan_since,
             PolicyVersion.billing_cycle,
             EngineSubscription.connected_account,
             SharedCustomer.shared_customer_id.label("customer_id"),
@@ -142,7 +143,7 @@ def _batch(tally: Any, sold: Any, now: datetime, run_id: int | None) -> dict[str
         "run_id": run_id,
         "created_at": now,
     }
-    if is_closed(tally.period_end, now):
+    if is_closed(tally.period_end, now) or tally.period_start < sold.plan_since:
         values |= lateness(sold, now)
     return values
 

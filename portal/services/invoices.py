@@ -117,14 +117,15 @@ def span(start: datetime, end: datetime) -> str:
     return f"{start:%Y-%m-%d} to {end:%Y-%m-%d}"
 
 
-def with_calls(invoice: Invoice, price: Price, calls: int) -> Invoice:
+def with_calls(invoice: Invoice, price_id: str | None, price: Price, calls: int) -> Invoice:
     """Add to a preview the calls that the engine has not heard of yet.
 
+    :param price_id: what calls are sold at: other lines are not about calls
     :param calls: how many calls of the period will be billed in all
     :return: the invoice with one more line, so that the usage on it is what all calls cost;
         tax and discounts are the engine's and are not reckoned here
     """
-    heard = sum(line.quantity or 0 for line in invoice.lines)
+    heard = sum(line.quantity or 0 for line in invoice.lines if line.price_id == price_id)
     if calls <= heard:
         return invoice
     minor = rate(price, calls).minor - rate(price, heard).minor
@@ -136,13 +137,15 @@ def with_calls(invoice: Invoice, price: Price, calls: int) -> Invoice:
         period_start=invoice.period_start,
         period_end=invoice.period_end,
     )
+    total = invoice.total + minor
+    due = max(total + min(invoice.balance_before, 0), 0)
     return replace(
         invoice,
         lines=[*invoice.lines, line],
         subtotal=invoice.subtotal + minor,
-        total=invoice.total + minor,
-        amount_due=invoice.amount_due + minor,
-        amount_remaining=invoice.amount_remaining + minor,
+        total=total,
+        amount_due=due,
+        amount_remaining=due,
     )
 
 

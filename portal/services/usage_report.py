@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from portal import clock, rating
-from portal.models import Subscription, UsageBatch
+from portal.models import PolicyVersion, Subscription, UsageBatch
 from portal.money import to_major
 from portal.rating import Rating
-from portal.services import costs, periods, usage
+from portal.services import costs, periods, plan_changes, usage
 from portal.services.periods import Period
+from portal.services.plan_changes import Sold
 from portal.services.usage import DayUse, Reason
 
 K = TypeVar("K", bound=Hashable)
@@ -51,6 +52,8 @@ class Report:
     """What was called in ``period``, as of ``as_of``, and what it costs."""
 
     subscription: Subscription
+    version: PolicyVersion
+    """Of the plan that the period was sold under: a plan changed later leaves it as it is."""
     period: Period
     as_of: datetime
     uses: Sequence[DayUse]
@@ -103,22 +106,22 @@ class Report:
     def rating(self) -> Rating | None:
         """What the invoice's line comes to, step by step; ``None`` for a free plan."""
         if self.is_trial:
-            return costs.waived(self.subscription.policy_version)
-        return costs.rated(self.subscription.policy_version, self.billed)
+            return costs.waived(self.version)
+        return costs.rated(self.version, self.billed)
 
     @property
     def projected(self) -> Rating | None:
         """What the period will cost if it goes on like this; ``None`` if nothing can be said."""
-        is_dynamic = self.subscription.policy_version.is_dynamic
+        is_dynamic = self.version.is_dynamic
         if not self.is_running or not is_dynamic or self.is_trial:
             return None
         calls = costs.projected_calls(self.billed, self.period.start, self.as_of, self.period.end)
-        return None if calls is None else costs.rated(self.subscription.policy_version, calls)
+        return None if calls is None else costs.rated(self.version, calls)
 
     @property
     def base_minor(self) -> int:
         """What is owed without any call: a flat amount, or the whole of a fixed price."""
-        price = self.subscription.policy_version.price
+        price = self.version.price
         if price is None or self.is_trial:
             return 0
         if price.is_fixed:
@@ -129,7 +132,7 @@ class Report:
     def lines(self) -> list[Line]:
         """The invoice's line, taken apart by day, resource and application, oldest first."""
         parts = self._parts()
-        price = self.subscription.policy_version.price
+        price = self.version.price
         calls = [number for _, number in parts]
         shares: Sequence[int] = [0] * len(parts)
         if price is not None and not price.is_fixed:
@@ -209,7 +212,11 @@ def reports(
 ) -> dict[int, Report]:
     """Explain the period of each of these subscriptions; two queries, however many there are."""
     now = clock.now()
-    spans = {row.subscription_id: period_of(row, moment or now) for row in subscriptions}
+    sold = {row.subscription_id: plan_changes.sold_at(row, moment or now) for row in subscriptions}
+    spans = {
+        row.subscription_id: period_of(row, moment or now, sold[row.subscription_id])
+        for row in subscriptions
+    }
     uses: dict[int, list[DayUse]] = {number: [] for number in spans}
     late: dict[int, list[UsageBatch]] = {number: [] for number in spans}
     for use in usage.by_day({key: (span.start, span.end) for key, span in spans.items()}):
@@ -220,6 +227,7 @@ def reports(
     return {
         row.subscription_id: Report(
             subscription=row,
+            version=sold[row.subscription_id].version,
             period=spans[row.subscription_id],
             as_of=now,
             uses=uses[row.subscription_id],
@@ -229,9 +237,17 @@ def reports(
     }
 
 
-def period_of(subscription: Subscription, moment: datetime) -> Period:
-    """Return the billing period, or the calendar month in UTC where there is none."""
+def period_of(subscription: Subscription, moment: datetime, sold: Sold | None = None) -> Period:
+    """Return the billing period, or the calendar month in UTC where there is none.
+
+    :param sold: what the calls of ``moment`` were sold as, where the plan was changed since
+    """
     found = periods.containing(moment, subscription)
+    if sold is not None and sold.period_start and sold.period_end:
+        cycle = sold.version.billing_cycle or "month"
+        found = Period(start=sold.period_start, end=sold.period_end)
+        if not found.start <= moment < found.end:
+            found = periods.find(moment, found.start, found.end, cycle)
     if found is not None:
         return found
     start = moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -244,7 +260,7 @@ def to_csv(found: Report) -> str:
 
     Cells that a spreadsheet would take for a formula begin with an apostrophe.
     """
-    price = found.subscription.policy_version.price
+    price = found.version.price
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["day", "method", "resource", "application", "calls", "amount", "currency"])

@@ -298,6 +298,7 @@ class MemoryProvider:
             amount_minor=amount,
             period_start=start,
             period_end=end,
+            price_id=snapshot.price_id,
         )
         return Invoice(
             invoice_id=None,

@@ -221,6 +221,7 @@ def _line(source: object) -> InvoiceLine:
         amount_minor=_whole(line, "amount"),
         period_start=from_epoch(_whole(period, "start")),
         period_end=from_epoch(_whole(period, "end")),
+        price_id=_id(_inner(_inner(line, "pricing"), "price_details"), "price"),
     )
 
 
@@ -243,6 +244,7 @@ def _amounts(source: Object) -> dict[str, int]:
         "amount_due": _whole(source, "amount_due"),
         "amount_paid": _whole(source, "amount_paid", 0),
         "amount_remaining": _whole(source, "amount_remaining", 0),
+        "balance_before": _whole(source, "starting_balance", 0),
     }
 
 

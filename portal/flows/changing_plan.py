@@ -1,0 +1,201 @@
+"""Changing to another paid plan: what it costs, the change itself, and finishing it later."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from portal import clock
+from portal.billing.engine import BillingEngine, SubscriptionSnapshot
+from portal.billing.engine import PlanChange as Wanted
+from portal.errors import BillingEngineError, EngineUnavailable, PortalError
+from portal.extensions import db
+from portal.flows import publishing
+from portal.models import PlanChange, PlanChangeState, Subscription, Tenant, User
+from portal.services import checkouts, invoices, plan_changes, subscriptions, usage_report
+from portal.services.invoices import InvoiceView
+from portal.services.plan_changes import Target
+from portal.web.unit_of_work import in_unit_of_work
+
+log = structlog.get_logger()
+
+EngineFor = Callable[[Tenant], BillingEngine]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a change costs, counted from ``moment``: the invoice that is drawn when it is made."""
+
+    target: Target
+    invoice: InvoiceView
+    moment: datetime
+    version_id: int
+    new_period: bool
+
+    @property
+    def due_now(self) -> str:
+        """What the card is charged at once."""
+        return invoices.amount(max(self.invoice.invoice.amount_due, 0), self._currency)
+
+    @property
+    def credit(self) -> str | None:
+        """What is kept for later invoices, if the change gives money back."""
+        total = self.invoice.invoice.total
+        return invoices.amount(-total, self._currency) if total < 0 else None
+
+    @property
+    def _currency(self) -> str:
+        return self.invoice.invoice.currency
+
+
+def preview(
+    engine: BillingEngine, subscription: Subscription, user: User, policy_uuid: str
+) -> Preview:
+    """Ask what changing now would cost. Changes nothing.
+
+    Calls that the engine has not heard of are added at the present price: they are reported
+    before the change is made.
+
+    :raise portal.errors.Conflict: if the plan cannot be changed now, or not to this one
+    :raise portal.errors.BillingEngineError: if the engine does not say what it costs
+    """
+    target = plan_changes.target(subscription, user, policy_uuid)
+    price = target.price
+    assert price is not None  # noqa: S101 - a target without an obstacle has a price
+    moment = clock.now().replace(microsecond=0)
+    asked = plan_changes.wanted(subscription, price, moment)
+    account = subscription.connected_account or ""
+    engine_id = subscription.engine_subscription_id or ""
+    version = subscription.policy_version
+    calls = usage_report.report(subscription).billed if version.is_dynamic else 0
+    used, version_id = version.price if version.is_dynamic else None, price.policy_version_id
+    used_id = checkouts.price_of(subscription).plan_id
+    db.session.rollback()
+    drawn = engine.preview_change(account, engine_id, asked)
+    if used is not None:
+        drawn = invoices.with_calls(drawn, used_id, used, calls)
+    return Preview(
+        target=target,
+        invoice=invoices.view(drawn),
+        moment=moment,
+        version_id=version_id,
+        new_period=asked.new_period,
+    )
+
+
+def change(
+    engine: BillingEngine,
+    subscription_uuid: str,
+    user_id: int,
+    policy_uuid: str,
+    *,
+    version_id: int,
+    moment: datetime,
+) -> bool:
+    """Change the plan as it was previewed; return whether it is done.
+
+    Without a certain answer the change stays pending, and the worker finishes it.
+
+    :raise portal.errors.Conflict: if it cannot be changed, or what was shown holds no more
+    :raise portal.errors.PaymentDeclined: if what is due was not paid; the plan stays as it was
+    :raise portal.errors.BillingEngineError: if the engine refused; the plan stays as it was
+    """
+
+    def store() -> int:
+        row = subscriptions.by_uuid(subscription_uuid)
+        user = db.session.get_one(User, user_id)
+        asked = plan_changes.ask(row, user, policy_uuid, version_id=version_id, moment=moment)
+        db.session.flush()
+        return asked.plan_change_id
+
+    number = in_unit_of_work(store)
+    try:
+        finish(engine, number)
+    except EngineUnavailable:
+        return False
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Intent:
+    subscription_id: int
+    account: str
+    engine_id: str
+    key: str
+    wanted: Wanted
+    is_metered: bool
+
+
+def finish(engine: BillingEngine, plan_change_id: int) -> None:
+    """Make a stored change at the engine and here. Any number of times it is made once.
+
+    :raise portal.errors.EngineUnavailable: if it is not certain what happened; call again
+    :raise portal.errors.BillingEngineError: if the engine refused; the change is closed
+    """
+    intent = in_unit_of_work(lambda: _intent(plan_change_id))
+    if intent is None:
+        return
+    if intent.is_metered:
+        # What was called so far goes on the invoice that the change draws, at the old price.
+        publishing.flush(engine, intent.subscription_id)
+    asked_at = clock.epoch(clock.now())
+    try:
+        snapshot = engine.change_plan(
+            intent.account, intent.engine_id, intent.wanted, key=intent.key
+        )
+    except EngineUnavailable:
+        raise
+    except BillingEngineError as error:
+        why = error.message
+        in_unit_of_work(lambda: _refuse(plan_change_id, why))
+        raise
+    in_unit_of_work(lambda: _settle(plan_change_id, snapshot, asked_at))
+
+
+def _intent(plan_change_id: int) -> _Intent | None:
+    row = db.session.get_one(PlanChange, plan_change_id)
+    subscription = db.session.get_one(Subscription, row.subscription_id)
+    if row.state != PlanChangeState.ASKED:
+        return None
+    if subscription.ended_at is not None or subscription.engine_subscription_id is None:
+        plan_changes.refuse(row, "The subscription has ended.")
+        return None
+    return _Intent(
+        subscription_id=subscription.subscription_id,
+        account=subscription.connected_account or "",
+        engine_id=subscription.engine_subscription_id,
+        key=f"plan:{row.uuid}",
+        wanted=Wanted(
+            price_id=row.price.plan_id or "",
+            usage_type=row.to_version.usage_type,
+            new_period=row.new_period,
+            at=row.counted_from,
+        ),
+        is_metered=row.from_version.is_dynamic,
+    )
+
+
+def _settle(plan_change_id: int, snapshot: SubscriptionSnapshot, asked_at: int) -> None:
+    row = db.session.get_one(PlanChange, plan_change_id)
+    plan_changes.settle(row, snapshot, asked_at=asked_at)
+
+
+def _refuse(plan_change_id: int, why: str) -> None:
+    plan_changes.refuse(db.session.get_one(PlanChange, plan_change_id), why)
+
+
+def sweep(engine_for: EngineFor, limit: int = 50) -> int:
+    """Finish changes that a crash or a missing answer has left; return how many there were."""
+    left = plan_changes.unsettled(clock.now() - timedelta(minutes=1), limit)
+    db.session.rollback()
+    for number in left:
+        try:
+            tenant = db.session.get_one(Tenant, db.session.get_one(PlanChange, number).tenant_id)
+            engine = engine_for(tenant)
+            db.session.rollback()
+            finish(engine, number)
+        except PortalError as error:
+            db.session.rollback()
+            log.warning("plan_change_failed", change=number, error=error.message)
+    return len(left)
