@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     """Lets a monitoring system read /metrics from elsewhere than this machine."""
     backend_allowlist: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of API back ends that may be on private addresses, comma separated."""
+    gateway_log: Path | None = None
+    """The log of an nginx in front of the back ends, which is counted before usage is published."""
     ratelimit_storage: str = "memory://"
     testing: bool = Field(default=False, validation_alias="PORTAL_TESTING")
 

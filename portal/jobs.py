@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from portal.errors import Conflict
 from portal.extensions import db
-from portal.flows import changing_plan, payments, publishing, refreshing, refunding
+from portal.flows import changing_plan, draining, payments, publishing, refreshing, refunding
 from portal.models import Subscription, Tenant
 from portal.services import publishing as runs
 from portal.web import queue
@@ -86,6 +86,7 @@ def sweep() -> None:
         lambda: payments.sweep(engine_of),
         lambda: refunding.sweep(engine_of),
         lambda: changing_plan.sweep(engine_of),
+        draining.drain_here,
         _resume_runs,
     )
 

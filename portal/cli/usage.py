@@ -1,7 +1,9 @@
 """``flask usage``: publish usage in the foreground, and say how the last run went."""
 
 import json
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 from flask.cli import with_appcontext
@@ -9,13 +11,16 @@ from sqlalchemy import select
 
 from portal.errors import PortalError
 from portal.extensions import db
+from portal.flows import draining
 from portal.flows import publishing as publishing_flow
 from portal.models import PublishRun, Tenant
 from portal.services import publishing
 from portal.web.context import moment
-from portal.web.engines import engine_of
+from portal.web.engines import engine_of, settings
 
 OPERATOR = "command"
+#: How long a log is left alone when there was nothing new in it.
+FOLLOW_SECONDS = 0.25
 
 
 @click.group()
@@ -70,6 +75,26 @@ def status(domain: str | None, as_json: bool) -> None:
         runs = publishing.history(tenant, 1)
         words = _words(runs[0]) if runs else "Nothing was ever published."
         click.echo(f"{tenant.tenant_domain}: {words}")
+
+
+@usage.command()
+@click.argument("log", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--follow", is_flag=True, help="Go on until Ctrl-C, as calls are made.")
+@with_appcontext
+def tail(log: Path | None, *, follow: bool) -> None:
+    """Count the calls in the LOG of an nginx that runs deploy/nginx-gateway.conf.
+
+    Without LOG: the file that GATEWAY_LOG names. Each line is counted once, however often and by
+    however many this is run; a log that was rotated is read to its end.
+    """
+    path = log or settings().gateway_log
+    if path is None:
+        raise click.UsageError("Name the log, or set GATEWAY_LOG.")
+    total = draining.drain_log(path)
+    while follow:
+        if not draining.drain_log(path):
+            time.sleep(FOLLOW_SECONDS)
+    click.echo(f"{path}: {total} new bytes are counted.")
 
 
 def _tenants(domain: str | None) -> Sequence[Tenant]:

@@ -20,6 +20,7 @@ from portal.errors import (
     PortalError,
 )
 from portal.extensions import db
+from portal.flows import draining
 from portal.models import PublishRun, Tenant
 from portal.services import batches, freezing, parked, publishing
 from portal.services.batches import Sending, Unknown
@@ -99,6 +100,7 @@ def run(engine_for: EngineFor, run_id: int, progress: Progress | None = None) ->
 
 def is_waiting(tenant_id: int) -> bool:
     """Whether a run now would find anything to publish or to send again."""
+    draining.drain_here()
     waiting = batches.unsettled(tenant_id) or parked.has_denied(tenant_id)
     found = bool(waiting) or bool(PortalSource().gather(tenant_id, clock.now()))
     db.session.rollback()
@@ -134,6 +136,7 @@ def _renew(held: Held) -> None:
 
 def _freeze(held: Held) -> None:
     """Freeze what is open, many at once; what is wrong with one holds up no other."""
+    draining.drain_here()
     found = in_unit_of_work(lambda: PortalSource().gather(held.tenant_id, held.until))
     if not found:
         return
@@ -164,6 +167,7 @@ def flush(engine: BillingEngine, subscription_id: int) -> None:
 
     :raise portal.errors.EngineUnavailable: if it is not certain that all of it has arrived
     """
+    draining.drain_here()
     in_unit_of_work(lambda: freezing.freeze_one(subscription_id))
     in_unit_of_work(lambda: parked.reopen_denied(subscription_id=subscription_id))
     met = _Pass()

@@ -20,3 +20,6 @@ def register(app: Flask) -> None:
     app.url_map.converters["rest"] = RestConverter
     import_module("portal.gateway.views")
     app.register_blueprint(bp)
+    app.wsgi_app = import_module("portal.gateway.authorize").Fast(  # type: ignore[method-assign]
+        app, app.wsgi_app
+    )

@@ -19,7 +19,21 @@ def key_of(request: Request) -> str:
 
     :raise Refused: if there is none, more than one, or something that cannot be a key
     """
-    found = request.headers.getlist("ApiKey") + _bearer_tokens(request)
+    return _one_of(request.headers.getlist("ApiKey") + _bearer_tokens(request))
+
+
+def key_of_fields(api_key: str | None, authorization: str | None) -> str:
+    """Return the application key from the two fields that may carry it, as :func:`key_of` does.
+
+    :raise Refused: if there is none, more than one, or something that cannot be a key
+    """
+    found = [] if api_key is None else [api_key]
+    if authorization is not None and authorization[:7].lower() == "bearer ":
+        found.append(authorization[7:])
+    return _one_of(found)
+
+
+def _one_of(found: list[str]) -> str:
     if not found:
         raise Refused(Refusal.MISSING_KEY)
     if len(found) > 1:
@@ -52,7 +66,7 @@ def resource_of(request: Request, place: str) -> str:
     if unquote("/".join(segments[:cut])) != request.root_path + place:
         raise Refused(Refusal.NO_API)
     resource = "/".join(["", *segments[cut:]]) if len(segments) > cut else ""
-    if _leaves(resource):
+    if leaves(resource):
         raise Refused(Refusal.BAD_PATH)
     return resource
 
@@ -65,7 +79,8 @@ def _raw_path(request: Request) -> str:
     return target.partition("?")[0] if target.startswith("/") else urlsplit(target).path
 
 
-def _leaves(resource: str) -> bool:
+def leaves(resource: str) -> bool:
+    """Whether a path has dot segments, control characters or backslashes, however encoded."""
     text = resource
     for _ in range(_DECODINGS):
         if any(ord(char) < 32 or char in "\\\x7f" for char in text):

@@ -2,52 +2,36 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from threading import Lock
+from dataclasses import replace
 from typing import Any
 
 import requests
 import structlog
-from flask import Response, current_app, request, url_for
-from sqlalchemy import Connection, Engine
+from flask import Flask, Response, current_app, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from portal import clock
-from portal.extensions import WRITES, csrf, db
-from portal.gateway import bp, incoming, lookup, proxy, refused
+from portal.extensions import csrf
+from portal.gateway import authorize as decisions
+from portal.gateway import bp, incoming, proxy, refused
+from portal.gateway.admission import Admitted, admit
 from portal.gateway.connection import session_of
-from portal.gateway.lookup import Subscriber, Target
+from portal.gateway.process import Gate, gate_of
 from portal.gateway.proxy import Onward
+from portal.gateway.recorder import Line
 from portal.gateway.refused import Refused
-from portal.models import SUPER_TENANT, KeyType
-from portal.services import quotas, usage
-from portal.services.applications import hash_of
-from portal.services.decisions import Refusal, decide
-from portal.services.quotas import State
+from portal.models import SUPER_TENANT
+from portal.services import ledger, spool
+from portal.services.decisions import Refusal
 from portal.web.access import with_key
 from portal.web.engines import settings
 
 log = structlog.get_logger()
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-#: Words that stand for something else where an API's context would stand.
-RESERVED = ("authorize", "t")
 
 csrf.exempt(bp)
-_TURN = Lock()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Admitted:
-    """A call that may go through."""
-
-    key_type: KeyType
-    target: Target
-    subscriber: Subscriber
-    states: tuple[State, ...]
-    headers: dict[str, str]
 
 
 def _routes(*rules: str) -> Any:
@@ -75,14 +59,39 @@ def _routes(*rules: str) -> Any:
 @with_key
 def call(context: str, version: str, domain: str = SUPER_TENANT, resource: str = "") -> Response:
     """Pass a call on to the API's back end, if its key's subscription may, and count it."""
-    request_id = uuid.uuid4().hex
+    request_id = uuid.uuid4()
     try:
         return _call(request_id, domain, context, version)
     except Refused as refusal:
-        return refused.answer(refusal, request_id)
+        return refused.answer(refusal, request_id.hex)
+    except (SQLAlchemyError, OSError) as error:
+        log.error("gateway_cannot_count", error=type(error).__name__, request_id=request_id.hex)
+        return refused.answer(Refused(Refusal.NOT_RECORDED), request_id.hex)
+
+
+@_routes("/authorize", "/authorize/<rest:resource>")
+@with_key
+def authorize(resource: str = "") -> Response:
+    """Tell an outside gateway whether a call may go through; see ``authorize.py``."""
+    request_id = uuid.uuid4().hex
+    environ = request.environ
+    named = Refusal.by_slug(request.args.get(decisions.PROBLEM, ""))
+    if named is not None:
+        return refused.answer(Refused(named), request_id)
+    try:
+        admitted = decisions.decide(_app(), environ)
+    except Refused as refusal:
+        response = refused.answer(refusal, request_id)
+        response.headers["X-Refusal"] = refusal.refusal.slug
+        if response.status_code != 401 and decisions.only_401_and_403(environ):
+            response.status_code = 403
+        return response
     except SQLAlchemyError as error:
-        log.error("gateway_database", error=type(error).__name__, request_id=request_id)
+        log.error("gateway_cannot_decide", error=type(error).__name__, request_id=request_id)
         return refused.answer(Refused(Refusal.NOT_RECORDED), request_id)
+    return Response(
+        "", 200, headers={"Cache-Control": "no-store", **dict(decisions.fields(admitted))}
+    )
 
 
 @_routes("/", "/<rest:resource>")
@@ -108,103 +117,62 @@ def _other_method() -> Response | None:
     return None
 
 
-def _call(request_id: str, domain: str, context: str, version: str) -> Response:
+def _call(request_id: uuid.UUID, domain: str, context: str, version: str) -> Response:
     tenant = f"/t/{domain}" if "domain" in (request.view_args or {}) else ""
     place = f"/gateway{tenant}/{context}/{version}"
     resource = incoming.resource_of(request, place)
-    admitted = _admit(incoming.key_of(request), domain, context, version)
+    gate = gate_of(_app())
+    admitted = admit(gate, incoming.key_of(request), domain, context, version)
     onward = Onward(
         endpoint=admitted.target.endpoint(admitted.key_type),
         resource=resource,
         prefix=place,
         public_origin=settings().portal_base_url,
-        request_id=request_id,
+        request_id=request_id.hex,
     )
     try:
         upstream = proxy.send(session_of(current_app), request, onward)
     except Refused as refusal:
         refusal.headers |= admitted.headers
         if refusal.refusal.http_status >= 500:
-            _record(admitted, onward, refusal.refusal.http_status)
+            gate.record(_line(gate, admitted, onward, refusal.refusal.http_status))
         raise
     try:
-        _record(admitted, onward, upstream.status_code)
-    except SQLAlchemyError:
+        line = _line(gate, admitted, onward, upstream.status_code, _length(upstream))
+        gate.record(line)
+    except (SQLAlchemyError, OSError):
         upstream.close()
         raise
-    return _respond(admitted, onward, upstream)
+    return _respond(gate, admitted, onward, upstream, line)
 
 
-def _admit(key: str, domain: str, context: str, version: str) -> Admitted:
-    now = clock.now()
-    with db.engine.connect() as connection:
-        found = lookup.find(connection, hash_of(key), domain, context, version, now)
-    if found is None:
-        raise Refused(Refusal.UNKNOWN_KEY)
-    if found.target is None or context in RESERVED:
-        raise Refused(Refusal.NO_API)
-    subscriber = found.subscriber
-    refusal = decide(subscriber.standing if subscriber else None, found.key_type)
-    if refusal is not None or subscriber is None:
-        raise Refused(refusal or Refusal.NO_SUBSCRIPTION, link=_page(found.target, subscriber))
-    states = _count(subscriber)
-    headers = quotas.headers(states, now)
-    if states[-1].refused:
-        link = _page(found.target, subscriber)
-        raise Refused(states[-1].limit.refusal, link=link, headers=headers)
-    return Admitted(
-        key_type=found.key_type,
-        target=found.target,
-        subscriber=subscriber,
-        states=states,
-        headers=headers,
-    )
+def _app() -> Flask:
+    return current_app._get_current_object()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001
 
 
-def _page(target: Target, subscriber: Subscriber | None) -> str:
-    if subscriber is None:
-        return url_for("devportal.api", uuid=target.api_uuid)
-    return url_for("devportal.subscription", uuid=subscriber.uuid)
+def _length(upstream: requests.Response) -> int:
+    """Return how many bytes the call and its answer have, as far as both say so beforehand."""
+    stated = upstream.headers.get("Content-Length", "")
+    answer = int(stated) if stated.isdecimal() and request.method != "HEAD" else 0
+    return answer + (request.content_length or 0)
 
 
-def _count(subscriber: Subscriber) -> tuple[State, ...]:
-    limits = quotas.limits_at(subscriber.limits, clock.now())
-    with _writing(db.engine) as connection:
-        states = quotas.admit(connection, subscriber.subscription_id, limits)
-        if states[-1].refused:
-            connection.rollback()
-    return states
-
-
-@contextmanager
-def _writing(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that writes, and commit it.
-
-    SQLite lets one connection write at a time, and one that has to wait sleeps for longer and
-    longer; the threads of one process queue here instead, and in order.
-    """
-    turn = _TURN if engine.dialect.name == "sqlite" else nullcontext()
-    with turn, engine.connect().execution_options(**{WRITES: True}) as connection:
-        yield connection
-        connection.commit()
-
-
-def _record(admitted: Admitted, onward: Onward, status: int) -> None:
-    call_made = usage.Call(
-        event_id=onward.request_id,
-        tenant_id=admitted.target.tenant_id,
+def _line(gate: Gate, admitted: Admitted, onward: Onward, status: int, size: int = 0) -> Line:
+    return Line(
+        call_id=uuid.UUID(onward.request_id),
         subscription_id=admitted.subscriber.subscription_id,
         key_type=admitted.key_type,
         method=request.method,
-        resource=onward.resource or "/",
+        resource=gate.resource_of(admitted.target.api_id, onward.resource),
         status=status,
-        at=clock.now(),
+        at=ledger.millis(clock.now()),
+        bytes=size,
     )
-    with _writing(db.engine) as connection:
-        usage.record(connection, call_made)
 
 
-def _respond(admitted: Admitted, onward: Onward, upstream: requests.Response) -> Response:
+def _respond(
+    gate: Gate, admitted: Admitted, onward: Onward, upstream: requests.Response, line: Line
+) -> Response:
     weight = _Weight(request.content_length or 0)
     response = Response(
         weight.of(proxy.body_back(upstream)),
@@ -216,9 +184,7 @@ def _respond(admitted: Admitted, onward: Onward, upstream: requests.Response) ->
     response.headers.update(admitted.headers)
     response.headers["X-Request-Id"] = onward.request_id
     response.call_on_close(upstream.close)
-    if any(state.limit.in_bytes for state in admitted.states):
-        engine = db.engine
-        response.call_on_close(lambda: _weigh(engine, admitted, weight.total))
+    response.call_on_close(lambda: _weigh(gate, admitted, line, weight.total))
     return response
 
 
@@ -234,8 +200,10 @@ class _Weight:
             yield part
 
 
-def _weigh(engine: Engine, admitted: Admitted, total: int) -> None:
-    with _writing(engine) as connection:
-        for state in admitted.states:
-            if state.limit.in_bytes:
-                quotas.add(connection, admitted.subscriber.subscription_id, state.limit, total)
+def _weigh(gate: Gate, admitted: Admitted, line: Line, total: int) -> None:
+    """Count the bytes of a call whose answer is through."""
+    if total > line.bytes:
+        gate.record(replace(line, bytes=total - line.bytes), kind=spool.WEIGHT)
+    for state in admitted.states:
+        if state.limit.in_bytes:
+            gate.leases.weigh(admitted.subscriber.subscription_id, state.limit, total)

@@ -6,7 +6,6 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, select
 
 from portal.models import KeyType, OAuthClient, OAuthToken, User
-from portal.services.tokens import digest
 
 
 @dataclass(frozen=True)
@@ -15,10 +14,11 @@ class Caller:
 
     application_id: int
     key_type: KeyType
+    expires_at: datetime
 
 
 _QUERY = (
-    select(OAuthClient.application_id, OAuthClient.key_type)
+    select(OAuthClient.application_id, OAuthClient.key_type, OAuthToken.expires_at)
     .join(OAuthToken, OAuthToken.oauth_client_id == OAuthClient.oauth_client_id)
     .join(User, User.user_id == OAuthToken.user_id)
     .where(
@@ -31,10 +31,14 @@ _QUERY = (
 )
 
 
-def caller(connection: Connection, access_token: str, now: datetime) -> Caller | None:
+def caller(connection: Connection, token_hash: str, now: datetime) -> Caller | None:
     """Return whose call this is; ``None`` if the token does not work, or is for no application.
 
-    One query by a unique index; asked for every call, so a revoked token stops at once.
+    One query by a unique index. Whoever keeps the answer has to look at ``expires_at``.
+
+    :param token_hash: SHA-256 of the access token, as ``tokens.digest`` makes it
     """
-    row = connection.execute(_QUERY, {"token_hash": digest(access_token), "now": now}).first()
-    return None if row is None else Caller(row.application_id, KeyType(row.key_type))
+    row = connection.execute(_QUERY, {"token_hash": token_hash, "now": now}).first()
+    if row is None:
+        return None
+    return Caller(row.application_id, KeyType(row.key_type), row.expires_at)

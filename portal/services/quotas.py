@@ -1,21 +1,21 @@
 """How much a subscription may still call: the plan's quota and its burst limit.
 
 Both are counted in the database, in windows of fixed length, so that all worker processes share
-one count. Windows of minutes, hours and days begin at whole multiples since 1970, months and
-years with the calendar, all in UTC.
+one count; each process takes some units at a time (``gateway/leases.py``). Windows of minutes,
+hours and days begin at whole multiples since 1970, months and years with the calendar, all in UTC.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection, Select, Table, case, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Select, Table, case, select, update
 
 from portal import clock
 from portal.models.policy import QuotaType
 from portal.models.usage import QuotaUse
 from portal.services.decisions import Refusal
+from portal.services.inserting import insert_missing
 
 _TABLE: Table = QuotaUse.__table__  # type: ignore[assignment]
 _SECONDS = {"sec": 1, "min": 60, "hours": 3600, "days": 86_400}
@@ -116,23 +116,49 @@ def _month_start(months: int) -> int:
     return clock.epoch(datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC))
 
 
-def admit(
-    connection: Connection, subscription_id: int, limits: tuple[Limit, ...]
-) -> tuple[State, ...]:
-    """Count one call against every limit, and return how each stands afterwards.
+def take(
+    connection: Connection, subscription_id: int, limit: Limit, wanted: int
+) -> tuple[int, int]:
+    """Take up to ``wanted`` units of a limit; return how many, and how many are used by then.
 
-    The last state is ``refused`` where a limit is reached. The caller then rolls back, so that a
-    call that did not go through uses up no other limit. A limit in bytes is only looked at here:
-    :func:`add` counts the bytes when they are known.
+    Units that are taken count as used. Of a limit that stops, nobody gets more than is left, and
+    nobody more than an eighth of that, so that the last units reach all who share it. A limit
+    that does not stop gives what is wanted.
     """
-    states: list[State] = []
-    for limit in limits:
-        went_through = _count(connection, subscription_id, limit, 0 if limit.in_bytes else 1)
-        used = _used(connection, subscription_id, limit)
-        states.append(State(limit=limit, used=used, refused=not went_through))
-        if not went_through:
-            break
-    return tuple(states)
+    used = _opened(connection, subscription_id, limit)
+    granted = wanted
+    if limit.stops:
+        left = limit.amount - used
+        granted = min(wanted, max(1, left // 8)) if left > 0 else 0
+    if granted:
+        _update(connection, subscription_id, limit, granted)
+    return granted, used + granted
+
+
+def _opened(connection: Connection, subscription_id: int, limit: Limit) -> int:
+    """Lock a limit's row, made where it is missing; return what is used of the window."""
+    query = _row(subscription_id, limit).with_for_update()
+    row = connection.execute(query).first()
+    if row is None:
+        values = {"kind": limit.kind, "used": 0, "window_start": limit.start}
+        insert_missing(connection, _TABLE, [{"subscription_id": subscription_id, **values}])
+        row = connection.execute(query).one()
+    return int(row.used) if row.window_start >= limit.start else 0
+
+
+def give_back(connection: Connection, subscription_id: int, limit: Limit, units: int) -> None:
+    """Give units back that were taken and not used; nothing happens when the window is over."""
+    columns = _TABLE.c
+    connection.execute(
+        update(_TABLE)
+        .where(
+            columns.subscription_id == subscription_id,
+            columns.kind == limit.kind,
+            columns.window_start == limit.start,
+            columns.used >= units,
+        )
+        .values(used=columns.used - units)
+    )
 
 
 def look(
@@ -156,47 +182,23 @@ def look(
 
 def add(connection: Connection, subscription_id: int, limit: Limit, amount: int) -> None:
     """Count what a call turned out to use, whether or not the limit is passed by it."""
-    _count(connection, subscription_id, replace(limit, stops=False), amount)
+    _opened(connection, subscription_id, limit)
+    _update(connection, subscription_id, limit, amount)
 
 
-def _count(connection: Connection, subscription_id: int, limit: Limit, cost: int) -> bool:
-    if limit.stops and limit.amount < 1:
-        return False
-    if _update(connection, subscription_id, limit, cost):
-        return True
-    if connection.execute(_row(subscription_id, limit)).first() is not None:
-        return False
-    row = {"kind": limit.kind, "used": cost, "window_start": limit.start}
-    try:
-        with connection.begin_nested():
-            connection.execute(insert(_TABLE).values(subscription_id=subscription_id, **row))
-    except IntegrityError:
-        # Another worker has just counted this subscription's first call.
-        return _update(connection, subscription_id, limit, cost)
-    return True
-
-
-def _update(connection: Connection, subscription_id: int, limit: Limit, cost: int) -> bool:
+def _update(connection: Connection, subscription_id: int, limit: Limit, cost: int) -> None:
     columns = _TABLE.c
     runs = columns.window_start >= limit.start
     query = update(_TABLE).where(
         columns.subscription_id == subscription_id, columns.kind == limit.kind
     )
-    if limit.stops:
-        query = query.where((columns.used < limit.amount) | ~runs)
     # In this order: MySQL computes each value from what the ones before it have already set.
-    changed = connection.execute(
+    connection.execute(
         query.ordered_values(
             (columns.used, case((runs, columns.used + cost), else_=cost)),
             (columns.window_start, case((runs, columns.window_start), else_=limit.start)),
         )
     )
-    return bool(changed.rowcount)
-
-
-def _used(connection: Connection, subscription_id: int, limit: Limit) -> int:
-    row = connection.execute(_row(subscription_id, limit)).first()
-    return 0 if row is None or row.window_start < limit.start else int(row.used)
 
 
 def _row(subscription_id: int, limit: Limit) -> Select[tuple[int, int]]:

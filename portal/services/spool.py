@@ -2,10 +2,12 @@
 
 A record is 48 bytes and is appended by one ``write(2)`` before the call is answered, so that a
 process that is killed loses nothing. What calls have in common (method and resource) is written
-once for each file, before the first record that uses it.
+once for each file, before the first record that uses it. Every record carries a checksum of
+itself: one that a power failure tore is left out and logged, and those behind it are read.
 """
 
 import struct
+import sys
 import zlib
 from collections import deque
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Table, insert, select, update
 
 from portal import clock
@@ -21,14 +24,19 @@ from portal.services import ledger
 from portal.services.inserting import insert_missing
 from portal.services.ledger import HOUR_MS, Alike, Group, Groups
 
-#: kind, key type, status, subscription, route, spare, milliseconds since 1970, bytes, call id
-RECORD = struct.Struct("<BBHIIIQQ16s")
+log = structlog.get_logger()
+
+#: kind, key type, status, subscription, route, milliseconds since 1970, bytes, call id, checksum
+RECORD = struct.Struct("<BBHIIQQ16sI")
 SIZE = RECORD.size
+_BODY = struct.Struct("<BBHIIQQ16s")
+_SUM = struct.Struct("<I")
 CALL, ROUTE, WEIGHT = 1, 2, 3
 """A call; a route's name, whose text fills the records behind it; bytes found out later."""
 KEYS = (KeyType.PRODUCTION, KeyType.SANDBOX)
 SANDBOX = 1
 FORMAT = "spool"
+SUFFIX = ".spool"
 #: How much of a file is brought in by one transaction.
 PORTION = SIZE * 80_000
 
@@ -50,11 +58,23 @@ class Entry:
     bytes: int
 
 
+def call_record(
+    kind: int, key: int, status: int, sub: int, route: int, at: int, size: int, call: bytes
+) -> bytes:
+    """Return one record: a call, or bytes of one that were found out later.
+
+    :param at: epoch milliseconds
+    """
+    body = _BODY.pack(kind, key, status, sub, route, at, size, call)
+    return body + _SUM.pack(zlib.crc32(body))
+
+
 def route_record(number: int, method: str, resource: str) -> bytes:
     """Return what gives a number to a method and a resource for the rest of the file."""
     text = f"{method} {resource}".encode()
-    head = RECORD.pack(ROUTE, 0, 0, len(text), number, 0, 0, 0, b"")
-    return head + text + b"\0" * (-len(text) % SIZE)
+    padded = text + b"\0" * (-len(text) % SIZE)
+    head = _BODY.pack(ROUTE, 0, 0, len(text), number, zlib.crc32(padded), 0, b"")
+    return head + _SUM.pack(zlib.crc32(head)) + padded
 
 
 def drain(connection: Connection, path: Path, name: str, *, portion: int = PORTION) -> int:
@@ -63,17 +83,16 @@ def drain(connection: Connection, path: Path, name: str, *, portion: int = PORTI
     The offset moves in the caller's transaction. Of two drainers the second finds that it has
     moved. A record that is not complete yet is left for the next time.
     """
-    row = _row_of(connection, name)
+    row = row_of(connection, name)
     with path.open("rb") as file:
         file.seek(row.offset)
         data = file.read(portion)
-        data = data[: len(data) // SIZE * SIZE]
-        if not data:
+        data, taken = _sound(data[: len(data) // SIZE * SIZE])
+        if not taken:
             return 0
         routes = _routes_before(file, name, row.offset)
-    data = data[: _whole(data)]
-    if not data:
-        return 0
+    if len(data) < taken:
+        log.error("spool_damaged", file=name, offset=row.offset, left_out=taken - len(data))
     groups, first, last = _grouped(data, routes)
     if groups:
         ledger.count(connection, groups, _Splitter(data, routes))
@@ -82,13 +101,14 @@ def drain(connection: Connection, path: Path, name: str, *, portion: int = PORTI
     connection.execute(
         update(_spool)
         .where(_spool.c.spool_id == row.spool_id)
-        .values(offset=row.offset + len(data), drained_at=clock.now())
+        .values(offset=row.offset + taken, drained_at=clock.now())
     )
-    _remember(name, row.offset + len(data), routes)
-    return len(data)
+    _remember(name, row.offset + taken, routes)
+    return taken
 
 
-def _row_of(connection: Connection, name: str) -> Any:
+def row_of(connection: Connection, name: str) -> Any:
+    """Return a file's row, made where it is missing, and locked: one drainer at a time."""
     query = (
         select(_spool.c.spool_id, _spool.c.offset).where(_spool.c.name == name).with_for_update()
     )
@@ -100,19 +120,45 @@ def _row_of(connection: Connection, name: str) -> Any:
     return row
 
 
-def _whole(data: bytes) -> int:
-    """Return how much of ``data`` is complete: a route's text may not be there yet."""
+def _sound(data: bytes) -> tuple[bytes, int]:
+    """Return the records whose checksums are right, and how much of ``data`` was looked at.
+
+    That is less than all of it where a route's text is not there yet.
+    """
+    kept: list[bytes | memoryview] = []
     at = 0
     while at < len(data):
+        if data[at] != ROUTE:
+            end = _next_route(data, at)
+            kept += _sound_calls(memoryview(data)[at:end])
+            at = end
+            continue
+        if not _is_sound(data[at : at + SIZE]):
+            at += SIZE
+            continue
         length = _length(data, at)
         if at + length > len(data):
-            return at
-        if length == SIZE:
-            # Almost all records are calls: jump to the next route.
-            at = _next_route(data, at)
-        else:
-            at += length
-    return at
+            break
+        if zlib.crc32(data[at + SIZE : at + length]) == RECORD.unpack_from(data, at)[5]:
+            kept.append(data[at : at + length])
+        at += length
+    return b"".join(kept), at
+
+
+def _is_sound(record: bytes | memoryview) -> bool:
+    (written,) = _SUM.unpack_from(record, _BODY.size)
+    return bool(zlib.crc32(record[: _BODY.size]) == written)
+
+
+def _sound_calls(run: memoryview) -> list[memoryview]:
+    body, crc32 = _BODY.size, zlib.crc32
+    # The checksum is the last of a record's twelve numbers of four bytes.
+    written = run.cast("I")[11::12].tolist() if sys.byteorder == "little" else None
+    made = [crc32(run[at : at + body]) for at in range(0, len(run), SIZE)]
+    if made == written:
+        return [run]
+    pieces = (run[at : at + SIZE] for at in range(0, len(run), SIZE))
+    return [piece for piece in pieces if _is_sound(piece)]
 
 
 def _length(data: bytes, at: int) -> int:
@@ -140,7 +186,7 @@ def _routes_before(file: Any, name: str, offset: int) -> dict[int, tuple[str, st
         return dict(known)
     file.seek(0)
     routes: dict[int, tuple[str, str]] = {}
-    deque(_pieces(file.read(offset), routes), maxlen=0)
+    deque(_pieces(_sound(file.read(offset))[0], routes), maxlen=0)
     return routes
 
 
@@ -189,7 +235,7 @@ def _grouped(data: bytes, routes: dict[int, tuple[str, str]]) -> tuple[Groups, i
 
 def _collect(records: memoryview, found: dict[tuple[int, int, int, int, int], list[int]]) -> None:
     get = found.get
-    for kind, key, status, sub, route, _, at, size, _ in RECORD.iter_unpack(records):
+    for kind, key, status, sub, route, at, size, _, _ in RECORD.iter_unpack(records):
         alike = (sub, route, status, key, at // HOUR_MS)
         entry = get(alike)
         one = 1 if kind == CALL else 0
@@ -237,7 +283,7 @@ def entries(
     """
     routes = {} if routes is None else routes
     for start, end in _pieces(data, routes):
-        for kind, key, status, sub, route, _, at, size, call in RECORD.iter_unpack(data[start:end]):
+        for kind, key, status, sub, route, at, size, call, _ in RECORD.iter_unpack(data[start:end]):
             if kind != CALL and not weights:
                 continue
             method, resource = routes.get(route, ("?", "?"))

@@ -11,7 +11,7 @@ from portal import extensions
 from portal.billing import registry
 from portal.config import DATA, Settings
 from portal.vault import vault
-from portal.web import context, engines, logs, problems, security
+from portal.web import changes, context, engines, logs, problems, security
 
 BLUEPRINTS = ("account", "publisher", "devportal", "admin", "stripe", "oauth", "api", "gateway")
 
@@ -74,6 +74,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     extensions.login_manager.init_app(app)
     with app.app_context():
         extensions.prepare_sqlite(extensions.db.engine)
+    changes.init_app(app)
 
 
 def _register_blueprints(app: Flask) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import requests
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
-from flask import Flask
+from flask import Flask, current_app
 
 from portal import create_app
 from portal.cli.demo.keeping import Platform
@@ -24,6 +24,7 @@ from portal.cli.tour.browser import Browser
 from portal.config import Settings
 from portal.crashpoints import VARIABLE
 from portal.extensions import WRITES, db
+from portal.flows import draining
 from portal.models import Subscription, Tenant
 from tests.support.factories import Factories
 
@@ -293,7 +294,8 @@ def _hear(found: Real, tenant: Tenant) -> str:
 
 
 def empty() -> None:
-    """Delete every row of the running app's database."""
+    """Delete every row of the running app's database, and the calls that wait to come into it."""
+    shutil.rmtree(draining.folder_of(current_app.extensions["portal_settings"]), ignore_errors=True)
     with db.engine.begin() as connection:
         for table in reversed(db.Model.metadata.sorted_tables):
             connection.execute(sa.delete(table))

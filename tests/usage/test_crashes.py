@@ -15,11 +15,10 @@ from sqlalchemy import event
 from portal.errors import Conflict
 from portal.extensions import db
 from portal.flows import publishing
-from portal.models import PublishRun, QuotaUse, Tenant, UsageBatch, UsageBucket, UsageTally
-from portal.services import parked, quotas
+from portal.models import PublishRun, Tenant, UsageBatch, UsageBucket, UsageTally
+from portal.services import parked
 from portal.services import publishing as runs
-from portal.services.quotas import PlanLimits
-from tests.usage.conftest import NOW, Killed, Metered, MeterEngine, engine_for
+from tests.usage.conftest import Killed, Metered, MeterEngine, engine_for
 
 HISTORIES = int(os.environ.get("USAGE_HISTORIES", "25"))
 
@@ -241,34 +240,3 @@ def test_calls_that_arrive_while_batches_are_frozen_are_in_exactly_one(
     assert metered.recorded == 30
     assert metered.total == 30
     _is_conserved()
-
-
-@pytest.mark.all_databases
-def test_a_quota_is_shared_by_all_who_count(app: Flask, metered: Metered) -> None:
-    plan = PlanLimits(
-        quota_type="REQUESTCOUNTLIMIT",
-        quota=25,
-        quota_unit=None,
-        unit_time=1,
-        time_unit="min",
-        rate_limit_count=100,
-        rate_limit_time_unit="sec",
-        stop_on_quota_reach=True,
-    )
-    limits = quotas.limits_at(plan, NOW)
-    passed: list[int] = []
-    db.session.rollback()
-
-    def call(_number: int) -> None:
-        for _ in range(8):
-            with db.engine.connect().execution_options(portal_writes=True) as connection:
-                states = quotas.admit(connection, metered.id, limits)
-                if not states[-1].refused:
-                    connection.commit()
-                    passed.append(states[-1].used)
-
-    failed = _together(app, call, 6)
-    assert failed == []
-    assert sorted(passed) == list(range(1, 26))
-    used = {row.kind: row.used for row in db.session.query(QuotaUse)}
-    assert used == {"burst": 25, "quota": 25}

@@ -1,5 +1,6 @@
 """A back end over HTTP, an API in front of it, and somebody who calls."""
 
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,9 @@ from pytest_httpserver import HTTPServer
 from werkzeug.test import TestResponse
 
 from portal.extensions import db
-from portal.models import Api, Application, KeyType, Subscription, UsageEvent
+from portal.models import Api, Application, KeyType, Subscription, UsageSegment
 from portal.services import applications
+from portal.services.spool import Entry, entries
 from portal.web.unit_of_work import unit_of_work
 from tests.support.factories import Factories
 
@@ -49,11 +51,11 @@ class Caller:
             **more,
         )
 
-    def events(self) -> list[UsageEvent]:
+    def events(self) -> list[Entry]:
         """The calls that were recorded, in order."""
         db.session.rollback()
-        found = db.session.query(UsageEvent).order_by(UsageEvent.usage_event_id)
-        return list(found)
+        kept = db.session.query(UsageSegment).order_by(UsageSegment.segment_id)
+        return [entry for one in kept for entry in entries(zlib.decompress(one.records))]
 
 
 MakeCaller = Callable[..., Caller]

@@ -1,0 +1,112 @@
+"""Bringing spool files into the ledger: those of processes that live, and of those that died.
+
+Every process of a gateway writes a file of its own. Each portion of a file is counted in the
+transaction that moves its offset, so that it does not matter who drains, how many do, or where
+one of them is killed.
+"""
+
+import fcntl
+import os
+import time
+from hashlib import blake2b
+from pathlib import Path
+
+import structlog
+
+from portal.config import Settings
+from portal.extensions import db
+from portal.services import gateway_log, spool
+from portal.services.spool import SUFFIX
+from portal.web.engines import settings
+from portal.web.unit_of_work import in_unit_of_work
+
+log = structlog.get_logger()
+
+#: A drained file is kept for this long, so that a database restored from a backup gets the calls
+#: that it has lost from the files: their names and offsets are as of the backup, too.
+KEEP_SECONDS = 3 * 86_400.0
+
+
+def folder_of(settings: Settings) -> Path:
+    """Return where the gateways of this machine write calls down that belong to this database."""
+    name = blake2b(settings.database_url.encode(), digest_size=6).hexdigest()
+    return settings.instance / "spool" / name
+
+
+def drain_here() -> int:
+    """Bring everything that the gateways of this machine wrote down into the ledger."""
+    here = settings()
+    total = drain_all(folder_of(here))
+    return total + (drain_log(here.gateway_log) if here.gateway_log else 0)
+
+
+def drain_log(log_path: Path) -> int:
+    """Bring what is new in an nginx log, and in those it was rotated to, into the ledger.
+
+    Rotated by renaming (logrotate's default), never by ``copytruncate``. Returns the bytes.
+    """
+    total = 0
+    for path in sorted(log_path.parent.glob(f"{log_path.name}*")):
+        try:
+            size = path.stat().st_size
+            if path.suffix == ".gz" or not size or _drained.get(path) == size:
+                continue
+            while done := in_unit_of_work(
+                lambda path=path: gateway_log.drain(db.session.connection(), path)  # type: ignore[misc]
+            ):
+                total += done
+            _drained[path] = size
+        except FileNotFoundError:
+            # It was rotated away just now; it is found under its new name the next time.
+            continue
+    return total
+
+
+def drain_file(path: Path) -> int:
+    """Bring what is new in a file into the ledger; return how many bytes that was."""
+    total = 0
+    while done := in_unit_of_work(lambda: spool.drain(db.session.connection(), path, path.name)):
+        total += done
+    return total
+
+
+def drain_all(folder: Path) -> int:
+    """Bring what is new in every file of this machine into the ledger; return the bytes.
+
+    A file that cannot be read holds up no other one.
+    """
+    total = 0
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            size = path.stat().st_size
+            if _drained.get(path) != size:
+                total += drain_file(path)
+                _drained[path] = size
+            _remove_if_old(path)
+        except Exception:
+            db.session.rollback()
+            log.exception("drain_failed", file=path.name)
+    return total
+
+
+#: Size of files that were in the ledger whole, so that nobody asks the database about them again.
+_drained: dict[Path, int] = {}
+
+
+def _is_closed(path: Path) -> bool:
+    """Whether nobody can append to a file any more."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(file)
+    return True
+
+
+def _remove_if_old(path: Path) -> None:
+    age = time.time() - path.stat().st_mtime
+    if age > KEEP_SECONDS and _is_closed(path) and not drain_file(path):
+        path.unlink(missing_ok=True)
+        _drained.pop(path, None)

@@ -1,0 +1,66 @@
+"""From a call's path to the resource that it is counted under: ``/users/7`` is ``/users/{id}``.
+
+Counting by the path itself would keep what stands in it, a name or a number of somebody's, and
+make a bucket for each value.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+from sqlalchemy import Connection, select
+
+from portal.models import Api
+from portal.services.ledger import LONGEST_RESOURCE
+
+#: A segment that is some thing's id rather than its kind: a number, a UUID, hexadecimal digits,
+#: anything long, an address.
+_ID = re.compile(
+    r"\d+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|(?=[a-zA-Z-]*\d)[0-9a-zA-Z_-]{12,}|.{40,}|.*[@:].*"
+)
+_PLACE = re.compile(r"\{[^{}]*\}")
+
+
+class Resources:
+    """The paths that an API's document names."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        plain: list[str] = []
+        patterns: list[tuple[re.Pattern[str], str]] = []
+        for path in paths:
+            if "{" not in path:
+                plain.append(path)
+                continue
+            parts = (re.escape(part) for part in _PLACE.split(path))
+            patterns.append((re.compile("[^/]+".join(parts)), path))
+        self._plain = frozenset(plain)
+        # Of two that fit, the one with fewer places says more.
+        self._patterns = sorted(patterns, key=lambda found: found[1].count("{"))
+
+    def of(self, path: str) -> str:
+        """Return the resource of a path, at most 255 characters; never with what it is about."""
+        clean = unquote(path).rstrip("/") or "/"
+        if clean in self._plain:
+            return clean[:LONGEST_RESOURCE]
+        for pattern, template in self._patterns:
+            if pattern.fullmatch(clean):
+                return template[:LONGEST_RESOURCE]
+        kept = ["{id}" if _ID.fullmatch(part) else part for part in clean.split("/")]
+        return "/".join(kept)[:LONGEST_RESOURCE]
+
+
+def of_definition(definition: str | None) -> Resources:
+    """Return the resources of an OpenAPI document; none if there is no document."""
+    try:
+        document = json.loads(definition) if definition else {}
+        paths = document.get("paths", {})
+        return Resources(str(path) for path in paths)
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return Resources(())
+
+
+def definition_of(connection: Connection, api_id: int) -> str | None:
+    """Return an API's OpenAPI document."""
+    found: str | None = connection.scalar(select(Api.definition).where(Api.api_id == api_id))
+    return found

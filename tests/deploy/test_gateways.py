@@ -1,0 +1,297 @@
+"""The portal's own gateway under gunicorn, and Debian's nginx with deploy/nginx-gateway.conf.
+
+Each ends with I6: what the callers got is what the ledger holds, call by call.
+"""
+
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import requests
+from flask import Flask
+
+from portal.cli.processes import Child, Running, Servers, free_ports
+from portal.extensions import db
+from portal.flows import draining
+from portal.models import KeyType, Subscription, UsageSegment
+from portal.services import applications, gateway_log, spool, subscriptions, usage
+from portal.services.subscriptions import Cause, Move
+from portal.web.unit_of_work import unit_of_work
+from tests.support.factories import Factories
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+KILLS = int(os.environ.get("GATEWAY_KILLS", "3"))
+BACKEND = """
+def app(environ, start_response):
+    status = environ["PATH_INFO"].rsplit("/", 1)[-1]
+    seen = "apikey" if "HTTP_APIKEY" in environ or "HTTP_COOKIE" in environ else "ok"
+    start_response(f"{status} Status", [("Content-Length", str(len(seen)))])
+    return [seen.encode()]
+"""
+
+
+@dataclass
+class Stack:
+    """A portal under gunicorn with two workers, a back end, and somebody who may call."""
+
+    servers: Servers
+    portal: Running
+    origin: str
+    backend: str
+    place: str
+    key: str
+    subscription: Subscription
+    folder: Path
+    #: Ids and statuses of the calls that were answered.
+    answered: list[tuple[str, int]] = field(default_factory=list)
+
+    def call(self, origin: str, status: int = 200, **headers: str) -> requests.Response:
+        """Make one call that the back end answers with a status."""
+        answer = requests.get(
+            f"{origin}{self.place}/{status}", headers={"ApiKey": self.key, **headers}, timeout=30
+        )
+        if "X-Request-Id" in answer.headers and answer.text in ("ok", ""):
+            self.answered.append((answer.headers["X-Request-Id"], answer.status_code))
+        return answer
+
+    def workers(self) -> list[int]:
+        """Return the process ids of the portal's workers."""
+        pid = self.portal.process.pid
+        with suppress(FileNotFoundError):
+            text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+            return [int(each) for each in text.split()]
+        return []
+
+    def block(self) -> float:
+        """Block the subscription, and say when that was committed."""
+        with unit_of_work():
+            row = db.session.get_one(Subscription, self.subscription.subscription_id)
+            subscriptions.make(row, Move.BLOCK_ALL, Cause(because="For a test.", actor="publisher"))
+        db.session.rollback()
+        return time.monotonic()
+
+
+@pytest.fixture
+def stack(app: Flask, settings, factories: Factories, tmp_path: Path) -> Iterator[Stack]:
+    (tmp_path / "backend.py").write_text(BACKEND)
+    port, back = free_ports(2)
+    policy = factories.policy()
+    policy.quota, policy.time_unit, policy.rate_limit_count = 100_000, "hours", None
+    factories.save(policy)
+    backend = f"http://127.0.0.1:{back}"
+    api = factories.api(None, policy, endpoint_url=backend)
+    application = factories.application()
+    subscription = factories.subscription(api=api, application=application, policy=policy)
+    with unit_of_work():
+        _, key = applications.generate_key(application, KeyType.PRODUCTION)
+    place = api.gateway_path
+    db.session.rollback()
+    env = {
+        "SECRET_KEY": settings.secret_key.get_secret_value(),
+        "ENCRYPTION_KEYS": settings.encryption_keys[0].get_secret_value(),
+        "DATABASE_URL": settings.database_url,
+        "PORTAL_INSTANCE": str(settings.instance),
+        "PORTAL_BASE_URL": f"http://127.0.0.1:{port}",
+        "BACKEND_ALLOWLIST": "http://127.0.0.1",
+        "STRIPE_API_BASE": "http://127.0.0.1:9",
+        "PORTAL_BIND": f"127.0.0.1:{port}",
+        "WEB_CONCURRENCY": "2",
+        "NO_PROXY": "127.0.0.1",
+    }
+    command = [sys.executable, "-m", "gunicorn", "-c", str(DEPLOY / "gunicorn.conf.py")]
+    with Servers(tmp_path / "logs") as servers:
+        portal = servers.start(Child("portal", [*command, "wsgi:app"], env))
+        behind = servers.start(
+            Child(
+                "backend",
+                [*command, "backend:app"],
+                {"PYTHONPATH": str(tmp_path), "PORTAL_BIND": f"127.0.0.1:{back}",
+                 "WEB_CONCURRENCY": "1"},
+            )
+        )  # fmt: skip
+        servers.wait_until_answers(behind, f"{backend}/200")
+        servers.wait_until_answers(portal, f"http://127.0.0.1:{port}/healthz", 120)
+        yield Stack(
+            servers, portal, f"http://127.0.0.1:{port}", backend, place, key, subscription, tmp_path
+        )
+
+
+def _ledger() -> list[tuple[str, int]]:
+    """Return id and status of every call that the ledger holds."""
+    db.session.rollback()
+    found: list[tuple[str, int]] = []
+    for segment in db.session.query(UsageSegment):
+        data = zlib.decompress(segment.records)
+        if segment.format == gateway_log.FORMAT:
+            found += [(line.call_id, line.status) for line in gateway_log.parse(data)]
+        else:
+            found += [(entry.call_id, entry.status) for entry in spool.entries(data)]
+    db.session.rollback()
+    return found
+
+
+def _until_refused(stack: Stack, call: Callable[[], requests.Response], seconds: float) -> None:
+    """Block, and assert that no call that begins ``seconds`` later goes through."""
+    for _ in range(5):
+        assert call().status_code == 200
+    since = stack.block()
+    late: list[int] = []
+    while time.monotonic() < since + seconds + 0.5:
+        began = time.monotonic()
+        status = call().status_code
+        if began > since + seconds:
+            late.append(status)
+    late.append(call().status_code)
+    assert set(late) == {403}
+
+
+def test_a_block_reaches_every_worker_of_the_portals_gateway_within_a_second(
+    stack: Stack,
+) -> None:
+    _until_refused(stack, lambda: stack.call(stack.origin), 1.0)
+
+
+def test_f23_killed_gateway_workers_lose_and_double_no_answered_call(stack: Stack) -> None:
+    going = threading.Event()
+    going.set()
+
+    def caller() -> None:
+        while going.is_set():
+            with suppress(requests.RequestException):
+                stack.call(stack.origin, 200)
+                stack.call(stack.origin, 404)
+
+    threads = [threading.Thread(target=caller) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(KILLS):
+        before = len(stack.answered)
+        deadline = time.monotonic() + 60
+        while len(stack.answered) < before + 40 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        found = stack.workers()
+        assert found
+        with suppress(ProcessLookupError):
+            os.kill(found[number % len(found)], signal.SIGKILL)
+    going.clear()
+    for thread in threads:
+        thread.join()
+    stack.servers.stop()
+    draining.drain_here()
+
+    held = _ledger()
+    assert len(stack.answered) >= 40 * KILLS
+    assert len(held) == len(set(held)), "doubled"
+    assert set(stack.answered) <= set(held), "lost"
+    # A call that was written down and then not answered, at most one for each caller and kill.
+    assert len(held) <= len(stack.answered) + 4 * KILLS
+    counted = usage.summary(stack.subscription.subscription_id, None, None).counted
+    assert counted == sum(status == 200 for _, status in held)
+
+
+def _nginx(stack: Stack, port: int, log: Path) -> Child:
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        if os.environ.get("REQUIRE_ALL_TESTS") == "1":
+            pytest.fail("nginx is not installed")
+        pytest.skip("nginx is not installed")
+    words = {
+        "GATEWAY_LISTEN": f"127.0.0.1:{port}",
+        "PORTAL_ADDRESS": stack.origin.removeprefix("http://"),
+        "DECISIONS": str(stack.folder / "decisions"),
+        "USAGE_LOG": str(log),
+        "API": stack.place,
+        "BACKEND": stack.backend.removeprefix("http://"),
+    }
+    text = (DEPLOY / "nginx-gateway.conf").read_text()
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    assert re.findall(r"^[^#\n]*@[A-Z_]+@", text, re.MULTILINE) == []
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "\n".join(f"{kind}_temp_path {stack.folder}/t_{kind};" for kind in kinds)
+    # Started by root, its workers would be somebody who may not enter the test's folder.
+    user = "user root;" if os.geteuid() == 0 else ""
+    whole = f"""
+{user} daemon off; pid {stack.folder}/nginx.pid; worker_processes 2; error_log stderr;
+events {{ worker_connections 128; }}
+http {{ {temporary}
+{text} }}"""
+    (stack.folder / "nginx.conf").write_text(whole)
+    here = ["-p", str(stack.folder), "-c", str(stack.folder / "nginx.conf")]
+    return Child("nginx", [program, *here])
+
+
+@pytest.fixture
+def front(stack: Stack) -> tuple[str, Path]:
+    """nginx in front of the back end: its origin, and its log of calls."""
+    (port,) = free_ports(1)
+    log = stack.folder / "usage.log"
+    running = stack.servers.start(_nginx(stack, port, log))
+    origin = f"http://127.0.0.1:{port}"
+    stack.servers.wait_until_answers(running, f"{origin}/healthz")
+    return origin, log
+
+
+def test_nginx_refuses_a_blocked_key_in_time_and_every_call_is_metered_once(
+    stack: Stack, front: tuple[str, Path], app: Flask
+) -> None:
+    origin, log = front
+    statuses = [200] * 20 + [404, 500, 204, 401, 403]
+    for status in statuses:
+        assert stack.call(origin, status).status_code == status
+    calls = len(statuses)
+    ok = stack.call(origin)
+    calls += 1
+    assert ok.text == "ok", "the key and cookies stay at the gateway"
+    assert ok.headers["RateLimit-Policy"].startswith('"quota";q=100000;w=3600')
+    for headers in ({"ApiKey": "amp_live_unknown_unknown"}, {"ApiKey": ""}):
+        refused = stack.call(origin, **headers)
+        assert refused.status_code == 401
+        assert refused.headers["Content-Type"] == "application/problem+json"
+        assert refused.json()["code"] in (900901, 900902)
+
+    draining.drain_log(log)
+    log.rename(log.with_name("usage.log.1"))
+    pid = int((stack.folder / "nginx.pid").read_text())
+    os.kill(pid, signal.SIGUSR1)
+    deadline = time.monotonic() + 20
+    while not log.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    allowed: list[int] = []
+
+    def call() -> requests.Response:
+        answer = stack.call(origin)
+        allowed.append(answer.status_code)
+        return answer
+
+    _until_refused(stack, call, 2.5)
+    problem = stack.call(origin).json()
+    assert (problem["code"], problem["type"].rpartition("/")[2]) == (900907, "blocked-by-publisher")
+    calls += allowed.count(200)
+    threads = [threading.Thread(target=_drain, args=(app, log)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    held = _ledger()
+    assert len(held) == len(set(held)) == calls
+    found = usage.summary(stack.subscription.subscription_id, None, None)
+    assert (found.counted, found.total) == (calls - 4, calls)
+
+
+def _drain(app: Flask, log: Path) -> None:
+    with app.app_context():
+        draining.drain_log(log)
+        db.session.remove()
