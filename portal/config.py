@@ -54,6 +54,11 @@ class Settings(BaseSettings):
     """Origins of API back ends that may be on private addresses, comma separated."""
     gateway_log: Path | None = None
     """The log of an nginx in front of the back ends, which is counted before usage is published."""
+    mail_url: SecretStr = SecretStr("")
+    """Where notices are mailed: ``smtp+starttls://name:password@host:587``, ``smtps://…``,
+    ``smtp://…`` (not encrypted), ``mailbox:`` (kept in the portal, for demos), empty: nowhere."""
+    mail_from: str = ""
+    """The sender of notices; by default ``no-reply@`` the portal's host."""
     ratelimit_storage: str = "memory://"
     testing: bool = Field(default=False, validation_alias="PORTAL_TESTING")
 
@@ -94,6 +99,15 @@ class Settings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.query:
             raise ValueError("use an origin such as https://portal.example.com")
         return url.rstrip("/")
+
+    @field_validator("mail_url")
+    @classmethod
+    def _is_mail_url(cls, url: SecretStr) -> SecretStr:
+        parts = urlsplit(url.get_secret_value())
+        known = ("", "mailbox", "smtp", "smtps", "smtp+starttls")
+        if parts.scheme not in known or (parts.scheme.startswith("smtp") and not parts.hostname):
+            raise ValueError("use smtp+starttls://name:password@host:587, smtps:// or mailbox:")
+        return url
 
     @model_validator(mode="after")
     def _fill_in(self) -> Self:

@@ -19,11 +19,21 @@ from sqlalchemy import select
 
 from portal.errors import Conflict
 from portal.extensions import db
-from portal.flows import changing_plan, draining, payments, publishing, refreshing, refunding
+from portal.flows import (
+    changing_plan,
+    draining,
+    mailing,
+    payments,
+    publishing,
+    refreshing,
+    refunding,
+    warning,
+)
 from portal.models import Subscription, Tenant
 from portal.services import publishing as runs
 from portal.web import queue
-from portal.web.engines import engine_of
+from portal.web.engines import engine_of, settings
+from portal.web.mail import mailer
 
 log = structlog.get_logger()
 
@@ -70,6 +80,7 @@ def catch_up(again: int = 0) -> None:
         lambda: refreshing.retry_parked(engine_of),
         lambda: refreshing.refresh_due(engine_of),
         lambda: refunding.sweep(engine_of),
+        _send_mail,
     )
     marked = select(Subscription.subscription_id).where(Subscription.refresh_due.is_(True)).limit(1)
     still = db.session.scalar(marked) is not None
@@ -87,8 +98,16 @@ def sweep() -> None:
         lambda: refunding.sweep(engine_of),
         lambda: changing_plan.sweep(engine_of),
         draining.drain_here,
+        warning.sweep,
+        _send_mail,
         _resume_runs,
     )
+
+
+def _send_mail() -> None:
+    page = f"{settings().portal_base_url}/devportal/subscriptions/{{}}"
+    while mailing.send_due(mailer(), footer=page) == mailing.PAGE:
+        pass
 
 
 def _resume_runs() -> None:

@@ -160,6 +160,7 @@ def shell() -> dict[str, Any]:
         "test_mode": True,
         "csrf_token": lambda: "token",
         "navigation": lambda: links(NAVIGATION[portal], 0),
+        "open_notices": list,
         "portals_for_user": lambda: [
             Thing(name=name, label=label, url=f"?portal={name}", active=name == portal)
             for name, label in PORTALS

@@ -11,6 +11,7 @@ from wtforms import (
 )
 
 from portal.models.tenant import Tenant
+from portal.money import plain
 from portal.services import attributes
 from portal.services.attributes import Attribute
 from portal.services.setup import Configuration, Defaults
@@ -37,6 +38,9 @@ class ConfigurationForm(FlaskForm):
     checkout_success_url = StringField("checkoutSuccessUrl")
     checkout_cancel_url = StringField("checkoutCancelUrl")
     publishers_edit_plans = BooleanField("Publishers may create, change and delete plans")
+    grace_days = StringField("Days of grace")
+    reminder_days = StringField("Reminders")
+    platform_fee_percent = StringField("Platform fee")
     attributes = FieldList(FormField(AttributeForm), max_entries=attributes.MOST)
 
     def configuration(self) -> Configuration:
@@ -48,6 +52,9 @@ class ConfigurationForm(FlaskForm):
             checkout_success_url=self.checkout_success_url.data or "",
             checkout_cancel_url=self.checkout_cancel_url.data or "",
             publishers_edit_plans=bool(self.publishers_edit_plans.data),
+            grace_days=self.grace_days.data or "",
+            reminder_days=self.reminder_days.data or "",
+            platform_fee_percent=self.platform_fee_percent.data or "",
             attributes=tuple(
                 Attribute(
                     name=row["name"] or "",
@@ -69,5 +76,8 @@ def configuration_form(tenant: Tenant, defaults: Defaults) -> ConfigurationForm:
         checkout_success_url=tenant.checkout_success_url or defaults.success_url,
         checkout_cancel_url=tenant.checkout_cancel_url or defaults.cancel_url,
         publishers_edit_plans=tenant.publishers_edit_plans,
+        grace_days=str(tenant.grace_days),
+        reminder_days=", ".join(str(days) for days in tenant.reminders),
+        platform_fee_percent=plain(tenant.platform_fee_percent),
         attributes=rows + [{}] * spare,
     )

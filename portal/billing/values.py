@@ -174,6 +174,8 @@ class CheckoutSpec:
     """Days until the first invoice; a card is asked for all the same."""
     takes_coupons: bool = False
     """Whether the page has a field for a promotion code."""
+    fee_percent: Decimal = Decimal(0)
+    """Which part of each of its invoices goes to the tenant, with at most two decimals."""
 
 
 @dataclass(frozen=True, kw_only=True)

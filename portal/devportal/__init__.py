@@ -25,6 +25,7 @@ def register(app: Flask) -> None:
         "subscription_views",
         "plan_views",
         "usage_views",
+        "notice_views",
     ):
         import_module(f"portal.devportal.{module}")
     app.register_blueprint(bp)

@@ -45,7 +45,7 @@ def admit(
     if found.target is None or context in RESERVED:
         raise Refused(Refusal.NO_API)
     subscriber = found.subscriber
-    refusal = decide(subscriber.standing if subscriber else None, found.key_type)
+    refusal = decide(subscriber.standing.at(now) if subscriber else None, found.key_type)
     if refusal is not None or subscriber is None:
         cause = refusal or Refusal.NO_SUBSCRIPTION
         raise Refused(cause, link=_page(found.target, subscriber))

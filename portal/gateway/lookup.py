@@ -50,6 +50,7 @@ _COLUMNS = (
     _subscription.c.plan_change_pending,
     _subscription.c.end_requested,
     _subscription.c.needs_authentication,
+    _subscription.c.stops_at,
     _policy.c.quota_type,
     _policy.c.quota,
     _policy.c.quota_unit,
@@ -204,6 +205,7 @@ def _subscriber(row: Any) -> Subscriber:
             facts=facts_of(row),
             api_status=row.api_status,
             needs_authentication=row.needs_authentication,
+            stops_at=row.stops_at,
         ),
         limits=PlanLimits(
             quota_type=row.quota_type,

@@ -7,6 +7,7 @@ from portal.models.customer import EngineSubscription, SharedCustomer
 from portal.models.idempotency import IdempotentRequest
 from portal.models.identity import ExternalIdentity, IdentityProvider
 from portal.models.inbox import InboxEvent, Outcome
+from portal.models.notice import Mail, MailState, Notice, NoticeKind
 from portal.models.oauth import OAuthClient, OAuthCode, OAuthToken, SigningKey, SystemApp
 from portal.models.offer import EnginePrice, Offer, PortalConfiguration
 from portal.models.plan_change import PlanChange, PlanChangeState
@@ -64,8 +65,12 @@ __all__ = [
     "InboxEvent",
     "KeyType",
     "Lifecycle",
+    "Mail",
+    "MailState",
     "MonetizationPlan",
     "Need",
+    "Notice",
+    "NoticeKind",
     "OAuthClient",
     "OAuthCode",
     "OAuthToken",

@@ -1,6 +1,7 @@
 """Attempts to pay, and the workflow that waits for them."""
 
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from sqlalchemy import ForeignKey, String, Text
@@ -10,7 +11,7 @@ from portal import clock
 from portal.extensions import Model
 from portal.models.customer import SharedCustomer
 from portal.models.offer import EnginePrice
-from portal.models.types import UtcDateTime, new_uuid, text_id
+from portal.models.types import DecimalText, UtcDateTime, new_uuid, text_id
 
 
 class CheckoutStatus(StrEnum):
@@ -50,6 +51,8 @@ class CheckoutAttempt(Model):
     checkout_url: Mapped[str | None] = mapped_column(Text)
     """Stripe: up to 5,000 characters, only while the page is open."""
     status: Mapped[str] = mapped_column(String(20), default=CheckoutStatus.PENDING)
+    fee_percent: Mapped[Decimal | None] = mapped_column(DecimalText)
+    """The platform's part of each payment, as it was when the attempt was stored."""
     open_key: Mapped[str | None] = mapped_column(text_id(36), unique=True)
     """The subscription's UUID while the attempt is open: one open page per subscription."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)

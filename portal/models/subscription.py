@@ -5,7 +5,7 @@ in the same transaction; the database refuses facts that no line of the timeline
 statuses are WSO2's, as one pure function of the facts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
@@ -52,8 +52,16 @@ class Billing(StrEnum):
     LAPSED = "LAPSED"
     """The payment page expired before anybody paid."""
     PAID = "PAID"
+    GRACE = "GRACE"
+    """A payment failed, and the tenant's grace lets calls go on for some days."""
     OVERDUE = "OVERDUE"
+    """A payment failed, and calls stop until it is paid."""
     ENDED = "ENDED"
+
+    @property
+    def is_arrears(self) -> bool:
+        """Whether an invoice is unpaid, whether or not calls have stopped for it."""
+        return self in (Billing.GRACE, Billing.OVERDUE)
 
 
 class Block(StrEnum):
@@ -99,6 +107,16 @@ def status_of(facts: Facts) -> Status:
         (facts.plan_change_pending, Status.TIER_UPDATE_PENDING),
     )
     return next((status for holds, status in rules if holds), Status.UNBLOCKED)
+
+
+def in_force(facts: Facts, stops_at: datetime | None, now: datetime) -> Facts:
+    """Return the facts as they hold at ``now``: a grace that has run out is overdue.
+
+    The worker writes that down within a minute; who asks in between gets the same answer. Without
+    ``stops_at`` a notice is still missing, and the grace goes on.
+    """
+    over = facts.billing is Billing.GRACE and stops_at is not None and stops_at <= now
+    return replace(facts, billing=Billing.OVERDUE) if over else facts
 
 
 #: The facts as columns, the same in a subscription and in each line of its timeline.
@@ -170,6 +188,13 @@ class Subscription(Model):
     trial_end: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When it ends by itself, because somebody cancelled it for later."""
+    # The grace after a failed payment. Changed by services/subscriptions.py and notices.py only.
+    arrears_line: Mapped[int | None] = mapped_column(Integer)
+    """The line with which the present arrears began; its notices are named after it."""
+    access_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Until when calls go on without a payment, as the subscriber was told."""
+    stops_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """The same moment, once every notice that the tenant asks for is stored. Only this stops."""
     needs_authentication: Mapped[bool] = mapped_column(default=False)
     """The bank wants the payer to confirm; ``pay_url`` is where."""
     pay_url: Mapped[str | None] = mapped_column(Text)
@@ -193,9 +218,14 @@ class Subscription(Model):
         return facts_of(self)
 
     @property
+    def facts_in_force(self) -> Facts:
+        """The facts as they hold at this moment, which no line may say yet."""
+        return in_force(self.facts, self.stops_at, clock.now())
+
+    @property
     def status(self) -> Status:
         """WSO2's status, derived."""
-        return status_of(self.facts)
+        return status_of(self.facts_in_force)
 
     @property
     def is_commercial(self) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portal import clock
 from portal.extensions import Model
-from portal.models.types import UtcDateTime, text_id
+from portal.models.types import DecimalText, UtcDateTime, text_id
 from portal.vault import mask, vault
 
 SUPER_TENANT = "carbon.super"
@@ -71,10 +72,24 @@ class Tenant(Model):
     )
     publishers_edit_plans: Mapped[bool] = mapped_column(Boolean, default=False)
     subscriptions_need: Mapped[str] = mapped_column(String(20), default=Need.PAYMENT)
+    grace_days: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """Days for which calls go on after a failed payment; 0: they stop at once."""
+    reminder_days: Mapped[str] = mapped_column(String(60), default="3,1", server_default="3,1")
+    """How many days before the end of the grace subscribers are reminded, comma separated."""
+    platform_fee_percent: Mapped[Decimal] = mapped_column(
+        DecimalText, default=Decimal(0), server_default="0"
+    )
+    """Which part of each payment goes to the platform, of subscriptions that are sold from now."""
     refused_events: Mapped[int] = mapped_column(Integer, default=0)
     """Webhook calls with a bad signature; nothing else of them is kept."""
     last_refused_event_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
+
+    @property
+    def reminders(self) -> tuple[int, ...]:
+        """The days of ``reminder_days``, the earliest reminder first."""
+        days = {int(part) for part in self.reminder_days.split(",") if part.strip()}
+        return tuple(sorted(days, reverse=True))
 
     def _place(self, column: str) -> str:
         return f"{self.tenant_domain}:{column}"

@@ -24,6 +24,7 @@ from portal.services import quotas
 from portal.services.decisions import Refusal, Standing, causes, decide, holds
 from portal.services.quotas import PlanLimits, State
 
+_FOR_DEBT = (Refusal.PAYMENT_OVERDUE, Refusal.AUTHENTICATION_NEEDED)
 #: Until when somebody may pay, counted from when the subscription began to wait.
 TIME_TO_PAY = timedelta(hours=24)
 
@@ -121,7 +122,7 @@ def page_of(subscription_uuid: str | None = None, *, api_uuid: str | None = None
 def standing_of(subscription: Subscription) -> Standing:
     """Return what the decision needs to know about a subscription that has been read."""
     return Standing(
-        facts=subscription.facts,
+        facts=subscription.facts_in_force,
         api_status=subscription.api.status,
         needs_authentication=subscription.needs_authentication,
     )
@@ -133,6 +134,9 @@ def _since(
     """Return when the present answer began: the oldest of the newest lines that agree with it."""
     if refusal is Refusal.API_RETIRED:
         return None
+    if now.facts != subscription.facts and refusal in _FOR_DEBT:
+        # The grace has run out, and the worker has not written it down yet.
+        return subscription.stops_at
     since = None
     for line in db.session.scalars(
         select(TimelineEntry)
@@ -153,7 +157,8 @@ def _since(
 
 def _until(subscription: Subscription, refusal: Refusal | None) -> datetime | None:
     if refusal is None:
-        return subscription.cancel_at
+        ends = (subscription.cancel_at, subscription.access_until)
+        return min((moment for moment in ends if moment is not None), default=None)
     return payable_until(subscription) if refusal is Refusal.PAYMENT_PENDING else None
 
 

@@ -132,7 +132,9 @@ def paid_subscriptions(application: Application) -> int:
         .where(
             Subscription.application_id == application.application_id,
             Subscription.ended_at.is_(None),
-            Subscription.billing.in_((Billing.PENDING, Billing.PAID, Billing.OVERDUE)),
+            Subscription.billing.in_(
+                (Billing.PENDING, Billing.PAID, Billing.GRACE, Billing.OVERDUE)
+            ),
         )
     )
     return db.session.scalar(query) or 0

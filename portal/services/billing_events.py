@@ -22,8 +22,16 @@ from portal.models import (
     Subscription,
     Tenant,
 )
-from portal.services import checkouts, subscriptions
-from portal.services.event_rules import SAID_BY_ENGINE, Line, Local, agree, next_state
+from portal.services import checkouts, notices, subscriptions
+from portal.services.event_rules import (
+    CANCEL_SCHEDULED,
+    CANCEL_WITHDRAWN,
+    SAID_BY_ENGINE,
+    Line,
+    Local,
+    agree,
+    next_state,
+)
 from portal.services.subscriptions import Cause, Move
 
 
@@ -166,7 +174,8 @@ def _ordered(subscription: Subscription, event: BillingEvent) -> tuple[Outcome, 
 def local_of(subscription: Subscription) -> Local:
     """Return what the rules of events look at."""
     said = {name: getattr(subscription, name) for name in SAID_BY_ENGINE}
-    return Local(facts=subscription.facts, **said)
+    tenant = db.session.get_one(Tenant, subscription.tenant_id)
+    return Local(facts=subscription.facts, gives_grace=tenant.grace_days > 0, **said)
 
 
 def _write(
@@ -178,6 +187,9 @@ def _write(
     actor: str = "stripe",
 ) -> None:
     """Write what the rules decided, each line of the timeline with its move."""
+    # First, so that a notice can say what the engine said.
+    for name in SAID_BY_ENGINE:
+        setattr(subscription, name, getattr(local, name))
     for line in lines:
         cause = Cause(because=line.because, actor=actor, event_id=event_id)
         if line.move is None:
@@ -186,8 +198,16 @@ def _write(
             end(subscription, cause)
         else:
             subscriptions.make(subscription, line.move, cause)
-    for name in SAID_BY_ENGINE:
-        setattr(subscription, name, getattr(local, name))
+    _tell_of_cancelling(subscription, lines)
+
+
+def _tell_of_cancelling(subscription: Subscription, lines: Sequence[Line]) -> None:
+    """Confirm a cancellation, once the subscription says for when it is."""
+    for line in lines:
+        if line.name == CANCEL_SCHEDULED:
+            notices.cancel_scheduled(subscription, subscription.line)
+        elif line.name == CANCEL_WITHDRAWN:
+            notices.cancel_withdrawn(subscription)
 
 
 def mark_for_refresh(subscription: Subscription) -> None:

@@ -8,6 +8,7 @@ webhook, the browser coming back, or the worker.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from sqlalchemy import String, cast, exists, func, select
 from sqlalchemy.exc import IntegrityError
@@ -25,6 +26,7 @@ from portal.models import (
     EngineSubscription,
     SharedCustomer,
     Subscription,
+    Tenant,
     User,
     Workflow,
     WorkflowStatus,
@@ -112,6 +114,7 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
         cancel_url=urls.cancel,
         expires_at=clock.now().replace(microsecond=0) + LIFETIME,
         open_key=subscription.uuid,
+        fee_percent=db.session.get_one(Tenant, subscription.tenant_id).platform_fee_percent,
     )
     try:
         with db.session.begin_nested():
@@ -140,6 +143,7 @@ def page_spec(
         metadata=about,
         trial_days=version.trial_days,
         takes_coupons=version.takes_coupons,
+        fee_percent=attempt.fee_percent or Decimal(0),
     )
 
 
@@ -245,7 +249,7 @@ def _why_it_goes_back(subscription: Subscription) -> tuple[str, str] | None:
     rules = (
         (facts.billing is Billing.ENDED, "PAID_AFTER_END", "Paid after it had ended."),
         (
-            facts.billing in (Billing.PAID, Billing.OVERDUE),
+            facts.billing is Billing.PAID or facts.billing.is_arrears,
             "PAID_TWICE",
             "Paid a second time, on another page.",
         ),

@@ -5,12 +5,13 @@ cannot disagree.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum
 
 from portal.models.api import Lifecycle
 from portal.models.application import KeyType
-from portal.models.subscription import Approval, Billing, Block, Facts
+from portal.models.subscription import Approval, Billing, Block, Facts, in_force
 
 
 class Refusal(Enum):
@@ -91,14 +92,14 @@ class Refusal(Enum):
         403,
         900907,
         "A payment failed",
-        "Open the subscription and pay the open invoice, or update the card in Customer Portal.",
+        "Open the subscription and press Pay now, or update the card in the Customer Portal.",
     )
     AUTHENTICATION_NEEDED = (
         "authentication-needed",
         403,
         900907,
         "The bank wants the payment confirmed",
-        "Open the subscription and confirm the payment.",
+        "Open the subscription and press Authenticate payment.",
     )
     BLOCKED_BY_PUBLISHER = (
         "blocked-by-publisher",
@@ -219,6 +220,13 @@ class Standing:
     facts: Facts
     api_status: str
     needs_authentication: bool = False
+    stops_at: datetime | None = None
+    """When a grace ends; see :func:`portal.models.subscription.in_force`."""
+
+    def at(self, now: datetime) -> "Standing":
+        """Return how it stands at ``now``: a grace may have run out since it was read."""
+        facts = in_force(self.facts, self.stops_at, now)
+        return self if facts is self.facts else replace(self, facts=facts)
 
 
 def decide(standing: Standing | None, key_type: KeyType = KeyType.PRODUCTION) -> Refusal | None:

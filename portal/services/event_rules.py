@@ -37,6 +37,8 @@ class Local:
     cancel_at: datetime | None = None
     needs_authentication: bool = False
     pay_url: str | None = None
+    gives_grace: bool = False
+    """The tenant's policy: whether calls go on for some days after a failed payment."""
 
 
 #: The columns of ``Local`` that are no facts.
@@ -129,7 +131,7 @@ def agree(local: Local, snapshot: SubscriptionSnapshot) -> _Done:
     if snapshot.cancel_at != local.cancel_at:
         local, said, result = _schedule(local, snapshot.cancel_at)
     if snapshot.status.is_arrears:
-        local, lines, _ = _move(local, Move.FALL_BEHIND, words)
+        local, lines, _ = _move(local, _behind(local), words)
         return local, said + lines, result
     if snapshot.status.is_good:
         local, lines, _ = _move(_settled(local), Move.CATCH_UP, words)
@@ -186,12 +188,15 @@ def _failed(local: Local, event: BillingEvent) -> _Done:
         # payment_failed follows action_required for the same invoice; it must not hide why.
         needs_authentication=action or local.needs_authentication,
     )
-    words = (
-        "The bank wants the payment confirmed; access stops until then."
-        if action
-        else "A payment failed; access stops until it is paid."
-    )
-    return _move(local, Move.FALL_BEHIND, words)
+    what = "The bank wants the payment confirmed" if action else "A payment failed"
+    then = "access stops until then" if action else "access stops until it is paid"
+    if local.gives_grace:
+        then = "the time to pay begins, and access goes on"
+    return _move(local, _behind(local), f"{what}; {then}.")
+
+
+def _behind(local: Local) -> Move:
+    return Move.GIVE_GRACE if local.gives_grace else Move.FALL_BEHIND
 
 
 def _paid(local: Local, _event: BillingEvent) -> _Done:
@@ -216,7 +221,7 @@ def _would_change(local: Local, event: BillingEvent) -> bool:
     billing = local.facts.billing
     if event.subscription is not None:
         snapshot = event.subscription
-        arrears = billing is Billing.OVERDUE
+        arrears = billing.is_arrears
         return (
             snapshot.status.is_over
             or snapshot.status.is_arrears != arrears
@@ -224,7 +229,7 @@ def _would_change(local: Local, event: BillingEvent) -> bool:
             or snapshot.period_end != local.period_end
         )
     if event.kind is EventKind.PAYMENT_SUCCEEDED:
-        return billing is Billing.OVERDUE
+        return billing.is_arrears
     if event.kind is EventKind.PAYMENT_ACTION_REQUIRED:
         return billing is Billing.PAID or not local.needs_authentication
     # An overdue subscription without a page to pay at helps nobody: only invoices name one.

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, Table, case, select, update
 from portal import clock
 from portal.models.policy import QuotaType
 from portal.models.usage import QuotaUse
+from portal.services import notices
 from portal.services.decisions import Refusal
 from portal.services.inserting import insert_missing
 
@@ -132,6 +133,7 @@ def take(
         granted = min(wanted, max(1, left // 8)) if left > 0 else 0
     if granted:
         _update(connection, subscription_id, limit, granted)
+        _tell(connection, subscription_id, limit, used, used + granted)
     return granted, used + granted
 
 
@@ -182,8 +184,25 @@ def look(
 
 def add(connection: Connection, subscription_id: int, limit: Limit, amount: int) -> None:
     """Count what a call turned out to use, whether or not the limit is passed by it."""
-    _opened(connection, subscription_id, limit)
+    used = _opened(connection, subscription_id, limit)
     _update(connection, subscription_id, limit, amount)
+    _tell(connection, subscription_id, limit, used, used + amount)
+
+
+def _tell(
+    connection: Connection, subscription_id: int, limit: Limit, before: int, after: int
+) -> None:
+    """Store a notice where a count passes 80 % or all of a quota, before a call is refused."""
+    if limit.kind is Kind.QUOTA:
+        notices.quota_used(
+            connection,
+            subscription_id,
+            window=(limit.start, limit.end),
+            amount=limit.amount,
+            counts=(before, after),
+            unit="bytes" if limit.in_bytes else "calls",
+            stops=limit.stops,
+        )
 
 
 def _update(connection: Connection, subscription_id: int, limit: Limit, cost: int) -> None:

@@ -17,7 +17,7 @@ from portal.models.inbox import InboxEvent
 from portal.models.policy import BillingPlan, Policy
 from portal.models.tenant import Tenant
 from portal.models.types import new_uuid
-from portal.services import attributes
+from portal.services import attributes, money_rules
 from portal.services.attributes import Attribute
 
 #: What the webhook must be registered with: events look different in other versions.
@@ -41,6 +41,9 @@ class Configuration:
     checkout_cancel_url: str = ""
     publishers_edit_plans: bool = False
     attributes: tuple[Attribute, ...] = ()
+    grace_days: str = "0"
+    reminder_days: str = ""
+    platform_fee_percent: str = "0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +81,9 @@ def configure(tenant: Tenant, wanted: Configuration, defaults: Defaults) -> None
         ("checkout_success_url", lambda: _check_success(wanted.checkout_success_url, live)),
         ("checkout_cancel_url", lambda: _check_url(wanted.checkout_cancel_url, live)),
         ("attributes", lambda: attributes.stored(wanted.attributes)),
+        ("grace_days", lambda: money_rules.grace_days(wanted.grace_days)),
+        ("reminder_days", lambda: money_rules.reminder_days(wanted.reminder_days)),
+        ("platform_fee_percent", lambda: money_rules.fee_percent(wanted.platform_fee_percent)),
     ):
         try:
             check()
@@ -91,6 +97,9 @@ def configure(tenant: Tenant, wanted: Configuration, defaults: Defaults) -> None
     _keep_secrets(tenant, secret, forget_older=wanted.forget_older_secret)
     tenant.checkout_success_url = _unless(wanted.checkout_success_url, defaults.success_url)
     tenant.checkout_cancel_url = _unless(wanted.checkout_cancel_url, defaults.cancel_url)
+    tenant.grace_days = money_rules.grace_days(wanted.grace_days)
+    tenant.reminder_days = money_rules.reminder_days(wanted.reminder_days)
+    tenant.platform_fee_percent = money_rules.fee_percent(wanted.platform_fee_percent)
     tenant.publishers_edit_plans = wanted.publishers_edit_plans
     tenant.monetization_attributes = attributes.stored(wanted.attributes)
 

@@ -92,7 +92,7 @@ def of_all(subscriptions: Sequence[Subscription]) -> list[Situation]:
             attempt=newest.get(row.subscription_id),
             refusal=decide(
                 Standing(
-                    facts=row.facts,
+                    facts=row.facts_in_force,
                     api_status=row.api.status,
                     needs_authentication=row.needs_authentication,
                 )
@@ -134,7 +134,7 @@ def at(moment: datetime) -> str:
 
 
 def _words(row: Subscription, pay_until: datetime | None) -> str:
-    facts = row.facts
+    facts = row.facts_in_force
     rules = (
         (facts.billing is Billing.ENDED, f"Ended {at(row.ended_at)}" if row.ended_at else "Ended"),
         (facts.approval is Approval.REJECTED, "Not approved"),
@@ -145,10 +145,16 @@ def _words(row: Subscription, pay_until: datetime | None) -> str:
         (facts.block is Block.ALL, "Blocked by the publisher"),
         (facts.billing is Billing.OVERDUE, _overdue(row)),
         (facts.block is Block.PRODUCTION, "Only sandbox keys work"),
+        (facts.billing is Billing.GRACE, f"{_overdue(row)}. {until_words(row.access_until)}"),
         (facts.plan_change_pending, "Works; a change of plan is pending"),
         (row.cancel_at is not None, f"Works until {at(row.cancel_at)}" if row.cancel_at else ""),
     )
     return next((words for holds, words in rules if holds), _PLAIN)
+
+
+def until_words(until: datetime | None) -> str:
+    """Say until when calls go on without a payment."""
+    return f"Access until {at(until)}" if until else "Access goes on for now"
 
 
 def _payable(until: datetime | None) -> str:
@@ -168,6 +174,8 @@ _TITLES: dict[str, tuple[str, str, str]] = {
     "LAPSE": ("Not paid in time", "circle-x", "mute"),
     "TRY_AGAIN": ("Another try to pay", "refresh", "info"),
     "FALL_BEHIND": ("Payment failed", "alert-circle", "bad"),
+    "GIVE_GRACE": ("Payment failed, access goes on", "clock", "wait"),
+    "RUN_OUT": ("Time to pay is over", "alert-circle", "bad"),
     "CATCH_UP": ("Paid, working again", "circle-check", "ok"),
     "END": ("Ended", "circle-minus", "mute"),
     "BLOCK_ALL": ("Blocked by the publisher", "ban", "bad"),

@@ -28,6 +28,7 @@ from portal.models.subscription import (
     status_of,
 )
 from portal.models.types import new_uuid
+from portal.services import notices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,11 @@ class Move(Enum):
     TRY_AGAIN = (_billing({Billing.LAPSED}, Billing.PENDING),)
     FALL_BEHIND = (_billing({Billing.PAID}, Billing.OVERDUE),)
     """A later payment failed, or needs the payer's bank."""
-    CATCH_UP = (_billing({Billing.OVERDUE}, Billing.PAID),)
+    GIVE_GRACE = (_billing({Billing.PAID}, Billing.GRACE),)
+    """The same, where the tenant lets calls go on for some days."""
+    RUN_OUT = (_billing({Billing.GRACE}, Billing.OVERDUE),)
+    """The days are over and nobody has paid."""
+    CATCH_UP = (_billing({Billing.GRACE, Billing.OVERDUE}, Billing.PAID),)
     END = (_billing(_LIVING, Billing.ENDED),)
     """Absorbing: nothing moves a subscription that has ended."""
     BLOCK_ALL = (_block(Block.ALL),)
@@ -135,6 +140,8 @@ def make(subscription: Subscription, move: Move, cause: Cause) -> bool:
         )
     if after == before:
         return False
+    number = subscription.line + 1
+    notices.before_move(subscription, move.name, before, after, number)
     _add_line(subscription, move.name, cause, before, after)
     _write(subscription, before, after)
     return True

@@ -87,7 +87,8 @@ def complete_session() -> Response:
     subscription_uuid = db.session.get_one(Subscription, attempt.am_subscription_id).uuid
     try:
         subscription = payments.settle(engine_of(tenant), session_id)
-        paid = subscription.facts.billing in (Billing.PAID, Billing.OVERDUE)
+        billing = subscription.facts.billing
+        paid = billing is Billing.PAID or billing.is_arrears
         db.session.rollback()
     except BillingEngineError:
         # The webhook may still come; the page that follows waits for it.

@@ -1,12 +1,16 @@
 """What every template may use: navigation, filters for time, the theme."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from flask import Flask, request
+from flask_login import current_user
 from jinja2 import StrictUndefined
 
 from portal.config import Settings
+from portal.models import Notice
+from portal.services import notice_board
 from portal.web import navigation
 
 
@@ -24,7 +28,15 @@ def init_app(app: Flask, settings: Settings) -> None:
             "test_mode": not settings.is_real_stripe,
             "theme": _theme(),
             "base_url": settings.portal_base_url,
+            "open_notices": _open_notices,
         }
+
+
+def _open_notices() -> Sequence[Notice]:
+    """Return what stands above a developer's pages; one query."""
+    if navigation.portal_name() != "devportal" or not current_user.is_authenticated:
+        return ()
+    return notice_board.open_for(current_user.user_id)
 
 
 def _theme() -> str:

@@ -11,7 +11,7 @@ from portal import extensions
 from portal.billing import registry
 from portal.config import DATA, Settings
 from portal.vault import vault
-from portal.web import changes, context, engines, logs, problems, security
+from portal.web import changes, context, engines, logs, mail, problems, security
 
 BLUEPRINTS = ("account", "publisher", "devportal", "admin", "stripe", "oauth", "api", "gateway")
 
@@ -59,6 +59,7 @@ def _flask_config(settings: Settings) -> dict[str, Any]:
         "RATELIMIT_STORAGE_URI": settings.ratelimit_storage,
         "RATELIMIT_ENABLED": not settings.testing,
         "BABEL_DEFAULT_TIMEZONE": "UTC",
+        **mail.flask_config(settings),
     }
 
 

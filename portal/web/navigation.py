@@ -6,6 +6,7 @@ from flask import request, url_for
 from flask_login import current_user
 
 from portal.models.user import ADMIN, PUBLISHER, SUBSCRIBER
+from portal.web import mail
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ ITEMS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "devportal": (
         ("APIs", "api", "devportal.home"),
         ("Applications", "apps", "devportal.applications"),
+        ("Notices", "bell", "devportal.notices"),
     ),
     "publisher": (
         ("APIs", "api", "publisher.home"),
@@ -54,6 +56,7 @@ ITEMS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("Plans", "receipt-2", "admin.plans"),
         ("Publish usage", "cloud-upload", "admin.usage"),
         ("Events", "webhook", "admin.events"),
+        ("Mailbox", "send", "admin.mailbox"),
     ),
 }
 
@@ -65,7 +68,11 @@ def portal_name() -> str | None:
 
 def navigation() -> list[Item]:
     """Return the present portal's navigation."""
-    items = ITEMS.get(portal_name() or "", ())
+    items = [
+        item
+        for item in ITEMS.get(portal_name() or "", ())
+        if item[2] != "admin.mailbox" or mail.has_mailbox()
+    ]
     here = next(
         (word for start, word in BELONGS.items() if request.path.startswith(start)), request.path
     )

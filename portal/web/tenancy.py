@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 
 from portal.errors import NotFound
 from portal.extensions import db
-from portal.models import Api, Application, Policy, Subscription
+from portal.models import Api, Application, Notice, Policy, Subscription
 from portal.models.user import ADMIN, User
 from portal.services import members
 
@@ -57,6 +57,17 @@ def own_subscription(user: User, uuid: str) -> Subscription:
             members.shares(user),
         ),
         "subscription",
+    )
+
+
+def own_notice(user: User, uuid: str) -> Notice:
+    """Return a notice about a subscription of one of the person's own applications."""
+    return _one(
+        select(Notice)
+        .join(Subscription, Notice.subscription_id == Subscription.subscription_id)
+        .join(Application, Subscription.application_id == Application.application_id)
+        .where(Notice.uuid == uuid, Application.owner_id == user.user_id),
+        "notice",
     )
 
 

@@ -13,27 +13,29 @@ from portal.services.subscriptions import Cause, Move
 
 #: What each billing move does from each billing fact.
 BILLING_MOVES = """
-             NOT_REQUIRED  PENDING   LAPSED    PAID      OVERDUE   ENDED
-PAY          refused       PAID      PAID      stays     refused   refused
-LAPSE        refused       LAPSED    stays     refused   refused   refused
-TRY_AGAIN    refused       stays     PENDING   refused   refused   refused
-FALL_BEHIND  refused       refused   refused   OVERDUE   stays     refused
-CATCH_UP     refused       refused   refused   stays     PAID      refused
-END          ENDED         ENDED     ENDED     ENDED     ENDED     stays
+             NOT_REQUIRED  PENDING   LAPSED    PAID      GRACE     OVERDUE   ENDED
+PAY          refused       PAID      PAID      stays     refused   refused   refused
+LAPSE        refused       LAPSED    stays     refused   refused   refused   refused
+TRY_AGAIN    refused       stays     PENDING   refused   refused   refused   refused
+FALL_BEHIND  refused       refused   refused   OVERDUE   refused   stays     refused
+GIVE_GRACE   refused       refused   refused   GRACE     stays     refused   refused
+RUN_OUT      refused       refused   refused   refused   OVERDUE   stays     refused
+CATCH_UP     refused       refused   refused   stays     PAID      PAID      refused
+END          ENDED         ENDED     ENDED     ENDED     ENDED     ENDED     stays
 """
 
 #: What every other move does from each billing fact: to which fact it leads.
 OTHER_MOVES = """
-                    NOT_REQUIRED  PENDING       LAPSED        PAID          OVERDUE       ENDED
-BLOCK_ALL           ALL           ALL           ALL           ALL           ALL           refused
-BLOCK_PRODUCTION    PRODUCTION    PRODUCTION    PRODUCTION    PRODUCTION    PRODUCTION    refused
-UNBLOCK             stays         stays         stays         stays         stays         refused
-APPROVE             refused       refused       refused       refused       refused       refused
-REJECT              refused       refused       refused       refused       refused       refused
-ASK_PLAN_CHANGE     asked         asked         asked         asked         asked         refused
-SETTLE_PLAN_CHANGE  stays         stays         stays         stays         stays         refused
-ASK_END             asked         asked         asked         asked         asked         refused
-WITHDRAW_END        stays         stays         stays         stays         stays         refused
+                    NOT_REQUIRED PENDING    LAPSED     PAID       GRACE      OVERDUE    ENDED
+BLOCK_ALL           ALL          ALL        ALL        ALL        ALL        ALL        refused
+BLOCK_PRODUCTION    PRODUCTION   PRODUCTION PRODUCTION PRODUCTION PRODUCTION PRODUCTION refused
+UNBLOCK             stays        stays      stays      stays      stays      stays      refused
+APPROVE             refused      refused    refused    refused    refused    refused    refused
+REJECT              refused      refused    refused    refused    refused    refused    refused
+ASK_PLAN_CHANGE     asked        asked      asked      asked      asked      asked      refused
+SETTLE_PLAN_CHANGE  stays        stays      stays      stays      stays      stays      refused
+ASK_END             asked        asked      asked      asked      asked      asked      refused
+WITHDRAW_END        stays        stays      stays      stays      stays      stays      refused
 """
 
 #: What each move does from each approval, of a subscription that was paid.
@@ -68,6 +70,7 @@ NOT_REQUIRED  UNBLOCKED   PROD_ONLY_BLOCKED  BLOCKED
 PENDING       ON_HOLD     ON_HOLD            ON_HOLD
 LAPSED        REJECTED    REJECTED           REJECTED
 PAID          UNBLOCKED   PROD_ONLY_BLOCKED  BLOCKED
+GRACE         UNBLOCKED   PROD_ONLY_BLOCKED  BLOCKED
 OVERDUE       BLOCKED     BLOCKED            BLOCKED
 ENDED         ENDED       ENDED              ENDED
 """

@@ -157,6 +157,9 @@ def _subscription_params(
     params: SessionCreateParamsSubscriptionData = {"metadata": metadata}
     if spec.trial_days:
         params["trial_period_days"] = spec.trial_days
+    if spec.fee_percent:
+        # Stripe's library wants a float; two decimals survive its way into text unchanged.
+        params["application_fee_percent"] = float(spec.fee_percent)
     return params
 
 

@@ -124,6 +124,7 @@ def settings_of(options: Options, kept: Kept, backend: str) -> Settings:
         sandbox_base_url=options.sandbox,
         billing_engine="stripe",
         https_proxy=None,
+        mail_url=SecretStr("mailbox:"),
         backend_allowlist=tuple(item for item in (backend, *allowed.split(",")) if item.strip()),
         PORTAL_INSTANCE=options.folder,
         PORTAL_TESTING=False,

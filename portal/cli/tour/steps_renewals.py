@@ -34,7 +34,7 @@ def be_refused_while_overdue(walk: Walk) -> str:
 
 def pay_the_open_invoice(walk: Walk) -> str:
     """Pay the open invoice on Stripe's page: the subscription is UNBLOCKED again."""
-    page = _to_invoice(walk, "Pay the open invoice")
+    page = _to_invoice(walk, "Pay now")
     page = walk.developer.press(_button(page), acts.card_form())
     page.says("Paid")
     return f"{page.heading!r} paid; {_works_again(walk)}"
@@ -52,7 +52,7 @@ def be_refused_until_confirmed(walk: Walk) -> str:
 
 def confirm_with_the_bank(walk: Walk) -> str:
     """Confirm the payment on Stripe's and the bank's pages: UNBLOCKED again."""
-    page = _to_invoice(walk, "Confirm the payment")
+    page = _to_invoice(walk, "Authenticate payment")
     page = walk.developer.press(_button(page), acts.card_form(CARD_THAT_ASKS))
     page.says("Confirm with your bank")
     walk.developer.press("Complete").says("Paid")
@@ -93,11 +93,11 @@ def block_as_publisher(walk: Walk) -> str:
 
 def pay_while_blocked(walk: Walk) -> str:
     """Pay what is owed: the publisher's block stays."""
-    page = _to_invoice(walk, "Pay the open invoice")
+    page = _to_invoice(walk, "Pay now")
     walk.developer.press(_button(page), acts.card_form()).says("Paid")
     place = walk.recall("the Bronze subscription")
     walk.developer.open(place)
-    walk.developer.until(lambda page: "Pay the open invoice" not in page.words, "no open invoice")
+    walk.developer.until(lambda page: "Pay now" not in page.words, "no open invoice")
     status = acts.status(walk, place)
     expect("BLOCKED" in status.split(), f"The status became {status}.")
     return f"{status}; {_refused(walk, 'blocked-by-publisher')}"
@@ -122,17 +122,62 @@ def block_production_only(walk: Walk) -> str:
     return f"{status}; {seen}; {_works_again(walk)}"
 
 
+def give_grace(walk: Walk) -> str:
+    """Let the administrator give seven days of grace, with reminders three and one day before."""
+    return _configure(walk, "7")
+
+
+def fail_within_grace(walk: Walk) -> str:
+    """Let a renewal fail: calls go on, and the page says until when."""
+    _decline(walk, "card_declined")
+    walk.developer.open(walk.recall("the Bronze subscription"))
+    walk.developer.until(lambda page: "Access until" in page.words, "a date")
+    acts.await_call(walk, walk.recall(f"the key of {APPLICATION}"), 200)
+    return f"{acts.status(walk, walk.recall('the Bronze subscription'))}; calls go on"
+
+
+def read_the_notice(walk: Walk) -> str:
+    """Read the notice in the developer portal, and its letter in the local mailbox."""
+    words = "a payment failed, access until"
+    walk.developer.open("/devportal/notices").says(words)
+    walk.admin.open("/admin/mailbox")
+    page = walk.admin.until(lambda page: words in page.words, "the letter")
+    return page.rows(words)[0]
+
+
+def pay_within_grace(walk: Walk) -> str:
+    """Pay the open invoice within the grace: the notice is settled."""
+    page = _to_invoice(walk, "Pay now")
+    walk.developer.press(_button(page), acts.card_form()).says("Paid")
+    walk.developer.open("/devportal/notices")
+    page = walk.developer.until(lambda page: "paid, access goes on" in page.words, "good news")
+    return f"{page.rows('paid, access goes on')[0][:60]}…; {_configure(walk, '0')}"
+
+
+def _configure(walk: Walk, days: str) -> str:
+    walk.admin.open("/admin/configuration")
+    page = walk.admin.press("Save", {"Days of grace": days, "Reminders": "3, 1"})
+    page.says("The configuration is saved")
+    field = next(item for item in page.root.all("input") if item["name"] == "grace_days")
+    expect(field["value"] == days, f"The days of grace are {field['value']}.")
+    return f"{days} days of grace"
+
+
 def _subscription(walk: Walk) -> str:
     return acts.engine_subscription(walk, walk.recall("the Bronze subscription"))
 
 
 def _fail(walk: Walk, outcome: str) -> str:
+    _decline(walk, outcome)
+    return acts.await_status(walk, walk.recall("the Bronze subscription"), "BLOCKED")
+
+
+def _decline(walk: Walk, outcome: str) -> None:
     subscription = _subscription(walk)
     walk.control.post(f"/subscriptions/{subscription}/fail-next-charge", {"outcome": outcome})
     draft = acts.end_period(walk, subscription)
     invoice = walk.control.post(f"/invoices/{draft['id']}/finalize")
     expect(invoice["status"] == "open", f"The invoice is {invoice['status']}.")
-    return acts.await_status(walk, walk.recall("the Bronze subscription"), "BLOCKED")
 
 
 def _refused(walk: Walk, slug: str) -> str:
@@ -172,6 +217,10 @@ STEPS = (
     confirm_with_the_bank,
     fall_behind_again,
     use_another_card,
+    give_grace,
+    fail_within_grace,
+    read_the_notice,
+    pay_within_grace,
     block_as_publisher,
     pay_while_blocked,
     unblock_as_publisher,

@@ -192,6 +192,7 @@ def _status(pair: Pair) -> Values | None:
         return ours.billing, theirs.status
     agree = {
         Billing.PAID: theirs.status.is_good,
+        Billing.GRACE: theirs.status.is_arrears,
         Billing.OVERDUE: theirs.status.is_arrears,
     }.get(ours.billing, not theirs.status.is_good and not theirs.status.is_arrears)
     return None if agree else (ours.billing, theirs.status)

@@ -252,7 +252,7 @@ def test_each_state_has_its_words_and_its_remedy(market, application):
         (
             {"billing": "OVERDUE", "pay_url": "https://invoice.stripe.com/i/1"},
             "A payment failed",
-            "Pay the open invoice",
+            "Pay now",
         ),
         (
             {
@@ -261,7 +261,7 @@ def test_each_state_has_its_words_and_its_remedy(market, application):
                 "pay_url": "https://invoice.stripe.com/i/2",
             },
             "The bank wants the payment confirmed",
-            "Confirm the payment",
+            "Authenticate payment",
         ),
         (
             {"billing": "PAID", "publisher_block": "ALL"},

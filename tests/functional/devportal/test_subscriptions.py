@@ -49,7 +49,7 @@ def test_an_empty_list_leads_to_the_catalogue(market, application):
         ),
         (
             {"billing": "OVERDUE", "engine_subscription_id": "sub_1", "pay_url": "https://a.b/"},
-            ["Pay the open invoice", "View Invoice", "Customer Portal", "Unsubscribe"],
+            ["Pay now", "View Invoice", "Customer Portal", "Unsubscribe"],
         ),
     ],
 )
