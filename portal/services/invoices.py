@@ -125,7 +125,8 @@ def with_calls(invoice: Invoice, price_id: str | None, price: Price, calls: int)
     :return: the invoice with one more line, so that the usage on it is what all calls cost;
         tax and discounts are the engine's and are not reckoned here
     """
-    heard = sum(line.quantity or 0 for line in invoice.lines if line.price_id == price_id)
+    reported = [line for line in invoice.lines if line.price_id == price_id]
+    heard = sum(line.quantity or 0 for line in reported)
     if calls <= heard:
         return invoice
     minor = rate(price, calls).minor - rate(price, heard).minor
@@ -134,8 +135,8 @@ def with_calls(invoice: Invoice, price_id: str | None, price: Price, calls: int)
         quantity=None,
         unit_minor=None,
         amount_minor=minor,
-        period_start=invoice.period_start,
-        period_end=invoice.period_end,
+        period_start=min((each.period_start for each in reported), default=invoice.period_start),
+        period_end=max((each.period_end for each in reported), default=invoice.period_end),
     )
     total = invoice.total + minor
     due = max(total + min(invoice.balance_before, 0), 0)
