@@ -1,7 +1,7 @@
 """Ways in which a subscription ends, and a payment that never came."""
 
 from portal.cli.tour import acts
-from portal.cli.tour.steps_plans import FIXED
+from portal.cli.tour.steps_plans import DYNAMIC, FIXED
 from portal.cli.tour.steps_publishing import CONTEXT
 from portal.cli.tour.steps_renewals import APPLICATION as RENEWALS
 from portal.cli.tour.walk import Walk, expect
@@ -65,6 +65,41 @@ def try_again(walk: Walk) -> str:
     return acts.await_status(walk, place, "UNBLOCKED")
 
 
+def change_the_plan(walk: Walk) -> str:
+    """Change to the plan that pays for calls, after its preview: Stripe's price follows."""
+    place = walk.recall("the late subscription")
+    subscription = acts.engine_subscription(walk, place)
+    before = _sold(walk, subscription)
+    walk.developer.open(place)
+    walk.developer.follow("Change plan")
+    walk.developer.follow("See what it costs", within=DYNAMIC)
+    due = walk.developer.page.fact("Due now")
+    credit = walk.developer.page.fact("Credit")
+    page = walk.developer.press("Change plan").says(f"The plan is {DYNAMIC} now.")
+    after = _sold(walk, subscription)
+    expect(before != after, f"At Stripe it is still sold at {before}.")
+    acts.await_call(walk, walk.recall(f"the key of {LATE}"), 200)
+    return f"{page.fact('Plan')}; due {due}, credit {credit}; {before} became {after}"
+
+
+def _sold(walk: Walk, subscription: str) -> str:
+    found = next(each for each in acts.objects(walk, "subscription") if each["id"] == subscription)
+    return str(found["items"]["data"][0]["price"]["id"])
+
+
+def end_with_the_period_and_think_again(walk: Walk) -> str:
+    """See the last invoice, let it end with its period, and take that back."""
+    place = walk.recall("the late subscription")
+    walk.developer.open(place)
+    walk.developer.follow("Unsubscribe").says("The last invoice")
+    page = walk.developer.press("End with the period").says("Ends on")
+    ends = page.fact("Ends on")
+    walk.developer.press("Keep the subscription").says("The subscription goes on.")
+    walk.developer.page.says_not("Ends on")
+    acts.await_call(walk, walk.recall(f"the key of {LATE}"), 200)
+    return f"it would have ended on {ends}; kept"
+
+
 def unsubscribe(walk: Walk) -> str:
     """Press Unsubscribe: ended here, and cancelled at Stripe."""
     place = walk.recall("the late subscription")
@@ -113,6 +148,8 @@ STEPS = (
     subscribe_again_after_the_end,
     abandon_the_checkout,
     try_again,
+    change_the_plan,
+    end_with_the_period_and_think_again,
     unsubscribe,
     disable_monetization,
     enable_monetization_again,
