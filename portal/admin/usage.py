@@ -7,7 +7,7 @@ from portal import clock
 from portal.admin import bp
 from portal.errors import Conflict
 from portal.flows import publishing as publishing_flow
-from portal.services import parked, publishing
+from portal.services import parked, publishing, source_settings
 from portal.web.access import admin_only, me
 from portal.web.unit_of_work import unit_of_work
 
@@ -25,6 +25,7 @@ def usage() -> str:
         published=clock.from_epoch(int(millis) // 1000) if millis else None,
         runs=publishing.history(tenant),
         parked=parked.waiting(tenant.tenant_id),
+        source=source_settings.stored(tenant.tenant_id),
     )
 
 

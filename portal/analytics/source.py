@@ -1,8 +1,9 @@
 """Where a tenant's usage comes from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from portal.errors import PortalError
@@ -18,6 +19,40 @@ class SourceUnavailable(PortalError):
     title = "The usage could not be read"
 
 
+class NothingYet(SourceUnavailable):
+    """The source works, but the place where calls would be is not there yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """Whose calls are asked for, from ``start`` up to ``end``, which is excluded."""
+
+    tenant_domain: str
+    apis: Sequence[str]
+    """UUIDs."""
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """Calls of one hour that are alike. Times are epoch milliseconds."""
+
+    api: str
+    application: str
+    """UUIDs; the application's is empty if the source does not know it."""
+    hour: int
+    """Hours since 1970."""
+    method: str
+    resource: str
+    status: int
+    key_type: str
+    calls: int
+    first: int
+    last: int
+    """When the first and the last were made, as exactly as the source knows."""
+
+
 class AnalyticsSource(ABC):
     """A place that knows which calls were made.
 
@@ -26,20 +61,26 @@ class AnalyticsSource(ABC):
     """
 
     name: ClassVar[str]
+    look_back: ClassVar[timedelta] = timedelta(0)
+    """How long after a call the source may still learn of it. So long it is read again."""
 
     @abstractmethod
-    def check(self) -> None:
-        """Ask the source whether it can be read.
+    def check(self, scope: Scope) -> str:
+        """Ask the source whether it can be read, and say what was seen.
 
         :raise SourceUnavailable: with a sentence that says what to do
         """
 
     @abstractmethod
-    def gather(self, tenant_id: int, until: datetime) -> Sequence[int]:
-        """Bring the tenant's calls up to ``until`` into the ledger; twice adds nothing twice.
+    def read(self, scope: Scope) -> Iterator[Found]:
+        """Return all calls that the source has and the ledger cannot know otherwise.
 
-        Returns the ids of the metered subscriptions that have calls which no batch has claimed.
-        Runs inside a unit of work.
+        :raise SourceUnavailable: if it could not be read to the end, also after some were returned
+        """
 
-        :raise SourceUnavailable: if it could not be read
+    @abstractmethod
+    def later(self, scope: Scope, found: Found, moment: int) -> Found | None:
+        """Return those calls of ``found`` that were made at ``moment`` or after.
+
+        :raise SourceUnavailable: as :meth:`read`
         """

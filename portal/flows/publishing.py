@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from portal import clock
-from portal.analytics.portal import PortalSource
+from portal.analytics.source import SourceUnavailable
 from portal.billing.engine import BillingEngine
 from portal.errors import (
     BillingEngineError,
@@ -20,8 +20,8 @@ from portal.errors import (
     PortalError,
 )
 from portal.extensions import db
-from portal.flows import draining
-from portal.models import PublishRun, Tenant
+from portal.flows import draining, gathering
+from portal.models import PublishRun, Subscription, Tenant
 from portal.services import batches, freezing, parked, publishing
 from portal.services.batches import Sending, Unknown
 from portal.services.publishing import Held
@@ -102,9 +102,9 @@ def is_waiting(tenant_id: int) -> bool:
     """Whether a run now would find anything to publish or to send again."""
     draining.drain_here()
     waiting = batches.unsettled(tenant_id) or parked.has_denied(tenant_id)
-    found = bool(waiting) or bool(PortalSource().gather(tenant_id, clock.now()))
+    found = bool(waiting) or bool(freezing.open_subscriptions(tenant_id))
     db.session.rollback()
-    return found
+    return found or gathering.is_chosen(tenant_id)
 
 
 def _silent(_done: int, _total: int) -> None:
@@ -114,7 +114,7 @@ def _silent(_done: int, _total: int) -> None:
 def _work(engine_for: EngineFor, held: Held, progress: Progress) -> str | None:
     engine = engine_for(db.session.get_one(Tenant, held.tenant_id))
     db.session.rollback()
-    _freeze(held)
+    unread = _freeze(held)
     in_unit_of_work(lambda: parked.reopen_denied(tenant_id=held.tenant_id))
     todo = batches.unsettled(held.tenant_id)
     db.session.rollback()
@@ -126,7 +126,7 @@ def _work(engine_for: EngineFor, held: Held, progress: Progress) -> str | None:
         progress(done, len(todo))
         if met.unanswered >= PATIENCE:
             return NO_ANSWER
-    return None
+    return unread
 
 
 def _renew(held: Held) -> None:
@@ -134,12 +134,20 @@ def _renew(held: Held) -> None:
         raise _LostLease
 
 
-def _freeze(held: Held) -> None:
-    """Freeze what is open, many at once; what is wrong with one holds up no other."""
+def _freeze(held: Held) -> str | None:
+    """Freeze what is open, many at once; what is wrong with one holds up no other.
+
+    Nothing is frozen while the tenant's source cannot be read: the sentence says why.
+    """
     draining.drain_here()
-    found = in_unit_of_work(lambda: PortalSource().gather(held.tenant_id, held.until))
+    try:
+        gathering.gather(held.tenant_id, held.until)
+    except SourceUnavailable as error:
+        return f"{error.message} Nothing new was billed; the next run reads it again."
+    found = freezing.open_subscriptions(held.tenant_id)
+    db.session.rollback()
     if not found:
-        return
+        return None
     try:
         while in_unit_of_work(lambda: freezing.freeze(held.tenant_id, held.run_id)):
             _renew(held)
@@ -150,6 +158,7 @@ def _freeze(held: Held) -> None:
         for subscription_id in found:
             _renew(held)
             _freeze_one(subscription_id, held)
+    return None
 
 
 def _freeze_one(subscription_id: int, held: Held) -> None:
@@ -168,6 +177,7 @@ def flush(engine: BillingEngine, subscription_id: int) -> None:
     :raise portal.errors.EngineUnavailable: if it is not certain that all of it has arrived
     """
     draining.drain_here()
+    _read_source(subscription_id)
     in_unit_of_work(lambda: freezing.freeze_one(subscription_id))
     in_unit_of_work(lambda: parked.reopen_denied(subscription_id=subscription_id))
     met = _Pass()
@@ -182,6 +192,18 @@ def flush(engine: BillingEngine, subscription_id: int) -> None:
             "The last usage could not be reported, because the payment provider does not answer. "
             "Nothing was cancelled. Press the button again in a minute."
         )
+
+
+def _read_source(subscription_id: int) -> None:
+    tenant_id = db.session.get_one(Subscription, subscription_id).tenant_id
+    db.session.rollback()
+    try:
+        gathering.gather(tenant_id, clock.now())
+    except SourceUnavailable as error:
+        raise EngineUnavailable(
+            f"The last usage could not be read. {error.message} Nothing was cancelled. Press the "
+            "button again when it works."
+        ) from error
 
 
 def _send(engine: BillingEngine, batch_id: int, met: _Pass, run_id: int | None) -> None:

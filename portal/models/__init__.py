@@ -13,6 +13,7 @@ from portal.models.offer import EnginePrice, Offer, PortalConfiguration
 from portal.models.plan_change import PlanChange, PlanChangeState
 from portal.models.policy import BillingPlan, MonetizationPlan, Policy, PolicyVersion, QuotaType
 from portal.models.refund import Refund, RefundStatus
+from portal.models.source import SourceKind, UsageSource, UsageSourceCount
 from portal.models.subscription import (
     Approval,
     Billing,
@@ -88,6 +89,7 @@ __all__ = [
     "RefundStatus",
     "SharedCustomer",
     "SigningKey",
+    "SourceKind",
     "Status",
     "Subscription",
     "SystemApp",
@@ -98,6 +100,8 @@ __all__ = [
     "UsageEvent",
     "UsagePublisher",
     "UsageSegment",
+    "UsageSource",
+    "UsageSourceCount",
     "UsageSpool",
     "UsageTally",
     "User",

@@ -12,7 +12,7 @@ from portal.flows.monetizing import Result
 from portal.models import Api
 from portal.publisher import bp
 from portal.publisher.forms import PROPERTY, MonetizationForm, monetization_form
-from portal.services import apis, attributes
+from portal.services import apis, attributes, sources
 from portal.services import monetization as selling
 from portal.web import form_errors
 from portal.web.access import me, publisher_only
@@ -63,6 +63,7 @@ def _page(form: MonetizationForm, found: Api) -> str:
         fields=[(form[PROPERTY + attribute.name], attribute) for attribute in wanted],
         states=selling.plan_states(found),
         paid=apis.paid_subscriptions(found),
+        source_problem=sources.problem(found.tenant_id),
     )
 
 

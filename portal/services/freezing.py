@@ -1,5 +1,6 @@
 """From counted calls to frozen batches: what is claimed, for which invoice, under which name."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,6 +38,16 @@ def freeze(tenant_id: int, run_id: int | None = None, *, limit: int = 500) -> in
     and billing period. A subscription that is not metered has no batches.
     """
     return _freeze([UsageTally.tenant_id == tenant_id], run_id, limit)
+
+
+def open_subscriptions(tenant_id: int) -> Sequence[int]:
+    """Return the metered subscriptions that have unclaimed calls, also ended ones."""
+    return db.session.scalars(
+        select(UsageTally.subscription_id)
+        .where(UsageTally.tenant_id == tenant_id, UsageTally.open_since.is_not(None), _is_sold())
+        .distinct()
+        .order_by(UsageTally.subscription_id)
+    ).all()
 
 
 def freeze_one(subscription_id: int, run_id: int | None = None) -> int:

@@ -17,7 +17,7 @@ from wtforms import (
 )
 
 from portal.errors import Conflict, Invalid
-from portal.services import apis, catalogue, monetization, policies
+from portal.services import apis, catalogue, monetization, policies, sources
 from portal.services.plan_rules import PlanDraft
 from portal.web import form_errors
 from portal.web.access import me
@@ -161,6 +161,7 @@ def show_plans(*, may_edit: bool) -> str:
         quota_words=catalogue.quota_words,
         rate_words=catalogue.rate_words,
         may_edit=may_edit,
+        source_problem=sources.problem(me().tenant_id),
     )
 
 

@@ -1,0 +1,178 @@
+"""Choosing a tenant's source of usage, and its settings."""
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from portal import clock
+from portal.errors import Invalid
+from portal.extensions import db
+from portal.models import Tenant, UsageSource
+from portal.models.source import DEFAULT_INDEX, SECRETS, SourceKind
+from portal.services import backends
+
+LONGEST = 255
+LONGEST_SECRET = 4_000
+#: What Elasticsearch allows in the name of an index, and wildcards.
+_INDEX = re.compile(r"[a-z0-9][a-z0-9_.*,-]{0,200}")
+PLAIN = {
+    SourceKind.ELASTICSEARCH: (
+        "analytics_host",
+        "analytics_port",
+        "analytics_username",
+        "analytics_index",
+    ),
+    SourceKind.CHOREO: (
+        "analytics_query_api_endpoint",
+        "choreo_token_endpoint",
+        "choreo_insight_app_consumer_key",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What was entered. A secret that is empty stays as it is."""
+
+    kind: str
+    values: dict[str, str] = field(default_factory=dict)
+    """Plain settings and secrets by their names."""
+
+
+def stored(tenant_id: int) -> UsageSource:
+    """Return the tenant's choice; a new row, which is not stored, where it has made none."""
+    found = db.session.get(UsageSource, tenant_id)
+    return found or UsageSource(
+        tenant_id=tenant_id, kind=SourceKind.PORTAL, analytics_index=DEFAULT_INDEX
+    )
+
+
+def changes_source(tenant_id: int, wanted: Wanted) -> bool:
+    """Whether calls will come from somewhere else, so that the former source is read out first."""
+    found = stored(tenant_id)
+    if found.kind != wanted.kind:
+        return True
+    names = {"analytics_host", "analytics_port", "analytics_index", "analytics_query_api_endpoint"}
+    return any(
+        name in wanted.values and wanted.values[name].strip() != (getattr(found, name) or "")
+        for name in names.intersection(PLAIN.get(SourceKind(wanted.kind), ()))
+    )
+
+
+def choose(tenant: Tenant, wanted: Wanted, allowlist: Collection[str], *, anew: bool) -> None:
+    """Store the choice and its settings, all of it or nothing.
+
+    :param allowlist: origins that may be on private addresses, as for back ends
+    :param anew: whether calls from now on come from there, and not from where they came before
+    :raise portal.errors.Invalid: naming every field that is wrong; never repeating a secret
+    """
+    row = db.session.get(UsageSource, tenant.tenant_id)
+    if row is None:
+        row = UsageSource(tenant_id=tenant.tenant_id, tenant=tenant)
+        db.session.add(row)
+    _refuse_wrong(_checks(row, wanted, allowlist))
+    kind = SourceKind(wanted.kind)
+    for name in PLAIN.get(kind, ()):
+        setattr(row, name, wanted.values.get(name, "").strip())
+    row.analytics_index = row.analytics_index or DEFAULT_INDEX
+    for name in SECRETS:
+        if wanted.values.get(name):
+            row.set_secret(name, wanted.values[name])
+    if anew:
+        row.chosen_at, row.read_until = clock.now(), None
+    row.kind = kind
+    row.problem = row.problem_at = row.tested_at = None
+    row.nobody = 0
+
+
+def _refuse_wrong(checks: dict[str, Callable[[], object]]) -> None:
+    fields: dict[str, str] = {}
+    for name, check in checks.items():
+        try:
+            check()
+        except Invalid as error:
+            fields[name] = error.message
+    if fields:
+        raise Invalid("Nothing was saved. " + " ".join(fields.values()), fields)
+
+
+def _checks(
+    row: UsageSource, wanted: Wanted, allowlist: Collection[str]
+) -> dict[str, Callable[[], object]]:
+    """Return what is to be checked of the chosen kind, by the field's name."""
+    value = {name: text.strip() for name, text in wanted.values.items()}
+
+    def secret(name: str, words: str) -> Callable[[], None]:
+        return lambda: _require(value.get(name) or getattr(row, f"{name}_sealed"), words)
+
+    if wanted.kind == SourceKind.ELASTICSEARCH:
+        host, port = value.get("analytics_host", ""), value.get("analytics_port", "")
+        return {
+            "analytics_host": lambda: _check_host(host, port, allowlist),
+            "analytics_port": lambda: _check_port(port),
+            "analytics_index": lambda: _check_index(value.get("analytics_index", "")),
+            "analytics_username": lambda: _check_short(value.get("analytics_username", "")),
+            "analytics_password": lambda: _check_secret(value.get("analytics_password", "")),
+        }
+    if wanted.kind == SourceKind.CHOREO:
+        return _choreo_checks(value, secret, allowlist)
+    return {"kind": lambda: _check_kind(wanted.kind)}
+
+
+def _choreo_checks(
+    value: dict[str, str],
+    secret: Callable[[str, str], Callable[[], None]],
+    allowlist: Collection[str],
+) -> dict[str, Callable[[], object]]:
+    query = value.get("analytics_query_api_endpoint", "")
+    found: dict[str, Callable[[], object]] = {
+        "analytics_query_api_endpoint": lambda: backends.check_url(query, allowlist),
+        "analytics_access_token": secret("analytics_access_token", "Enter the on-premise key."),
+    }
+    if value.get("choreo_insight_app_consumer_key"):
+        place = value.get("choreo_token_endpoint", "")
+        name = "choreo_insight_app_consumer_secret"
+        found |= {
+            "choreo_token_endpoint": lambda: backends.check_url(place, allowlist),
+            name: secret(name, "Enter the consumer secret that belongs to the key."),
+        }
+    return found
+
+
+def _check_host(host: str, port: str, allowlist: Collection[str]) -> None:
+    scheme, _, name = host.rpartition("://")
+    if not name or "/" in name.rstrip("/") or "@" in name or scheme not in ("", "http", "https"):
+        raise Invalid("Enter a host name, such as es.example.com, or http:// and the name.")
+    number = port if port.isdigit() else "9200"
+    backends.check_url(f"{scheme or 'https'}://{name.rstrip('/')}:{number}", allowlist)
+
+
+def _check_port(port: str) -> None:
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise Invalid("A port is a number from 1 to 65535; empty means 9200.")
+
+
+def _check_index(index: str) -> None:
+    if index and not _INDEX.fullmatch(index):
+        raise Invalid("The name of an index has small letters, digits and _ . - * only.")
+
+
+def _check_short(text: str) -> None:
+    if len(text) > LONGEST or not text.isprintable():
+        raise Invalid("This is too long, or has characters that cannot be printed.")
+
+
+def _check_secret(text: str) -> None:
+    if len(text) > LONGEST_SECRET:
+        raise Invalid("This is too long. Copy it again and save.")
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in set(SourceKind):
+        raise Invalid("Choose one of the sources.")
+
+
+def _require(value: object, words: str) -> None:
+    if not value:
+        raise Invalid(words)
+    _check_secret(str(value))
