@@ -5,11 +5,12 @@ duplicate, or refused with the reason. The names inside ``data`` are those of WS
 events (``apim_event_response``).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, select, tuple_
 
@@ -28,6 +29,9 @@ OLDEST = timedelta(days=34)
 #: How far the clock of another gateway may be ahead.
 AHEAD = timedelta(minutes=5)
 LONGEST_NAME = 110
+#: Control characters, and halves of a character that no database takes.
+_UNREADABLE = re.compile("[\x00-\x1f\ud800-\udfff]")
+_KEY_TYPES = {kind.value: kind for kind in KeyType}
 T = TypeVar("T")
 
 
@@ -162,12 +166,12 @@ def _read(index: int, event: Any, now: datetime) -> Reported:
 
 
 def _text(holder: Mapping[str, Any], name: str, longest: int, default: str | None = None) -> str:
-    value = holder.get(name, default)
+    value = holder.get(name)
+    if value is None and default is not None and name not in holder:
+        return default
     if not isinstance(value, str) or (default is None and not value.strip()):
         raise _Refused(f"{name} has to be text.")
-    if len(value) > longest or any(
-        ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 for char in value
-    ):
+    if len(value) > longest or _UNREADABLE.search(value):
         raise _Refused(f"{name} has to be at most {longest} readable characters.")
     return value.strip()
 
@@ -184,9 +188,10 @@ def _number(
 def _key_type(value: Any) -> KeyType | None:
     if value is None:
         return None
-    if value not in set(KeyType):
+    found = _KEY_TYPES.get(value) if isinstance(value, str) else None
+    if found is None:
         raise _Refused("keyType has to be PRODUCTION or SANDBOX.")
-    return KeyType(value)
+    return found
 
 
 def moment(value: Any, now: datetime) -> datetime:
@@ -207,12 +212,23 @@ def moment(value: Any, now: datetime) -> datetime:
 # --- whose calls they are ------------------------------------------------------------------
 
 
+class _Owner(NamedTuple):
+    """A subscription that calls may belong to."""
+
+    subscription_id: int
+    uuid: str
+    api: str
+    application: str
+    created_at: datetime
+    ended_at: datetime | None
+
+
 class _Owners:
     """The subscriptions and keys that some events name, read with few statements."""
 
     def __init__(self, tenant_id: int, events: Sequence[Reported]) -> None:
-        self._by_uuid = dict[str, Subscription]()
-        self._by_pair = dict[tuple[str, str], list[Subscription]]()
+        self._by_uuid = dict[str, _Owner]()
+        self._by_pair = dict[tuple[str, str], list[_Owner]]()
         self._by_key = dict[str, ApplicationKey]()
         self._tenant_id = tenant_id
         self._read_keys({event.key for event in events if event.key})
@@ -235,21 +251,28 @@ class _Owners:
         for rows in (self._found(uuids, Subscription.uuid), self._found(pairs, pair)):
             for row in rows:
                 self._by_uuid[row.uuid] = row
-                known = self._by_pair.setdefault((row.api.api_uuid, row.application.uuid), [])
+                known = self._by_pair.setdefault((row.api, row.application), [])
                 if row not in known:
                     known.append(row)
 
-    def _found(self, values: Sequence[T], column: Any) -> list[Subscription]:
-        found: list[Subscription] = []
+    def _found(self, values: Sequence[T], column: Any) -> list["_Owner"]:
+        found: list[_Owner] = []
         for part in parts(values):
             query = (
-                select(Subscription)
+                select(
+                    Subscription.subscription_id,
+                    Subscription.uuid,
+                    Api.api_uuid,
+                    Application.uuid,
+                    Subscription.created_at,
+                    Subscription.ended_at,
+                )
                 .join(Api, Api.api_id == Subscription.api_id)
                 .join(Application, Application.application_id == Subscription.application_id)
                 .where(Subscription.tenant_id == self._tenant_id, column.in_(part))
                 .order_by(Subscription.subscription_id)
             )
-            found += db.session.scalars(query).unique()
+            found += [_Owner(*row) for row in db.session.execute(query)]
         return found
 
     def _pair(self, event: Reported) -> tuple[str, str]:
@@ -278,7 +301,7 @@ class _Owners:
             bytes=event.bytes,
         )
 
-    def _owner(self, event: Reported) -> Subscription:
+    def _owner(self, event: Reported) -> _Owner:
         if event.subscription:
             found = [row for row in [self._by_uuid.get(event.subscription)] if row]
             what = "subscriptionId is unknown."

@@ -28,7 +28,7 @@ from portal.extensions import db
 from portal.models import KeyType, Subscription, UsageBatch, UsageBucket, UsageEvent, UsageSegment
 from portal.models import UsageTally as Tally
 from portal.services import ledger, periods
-from portal.services.inserting import insert_missing, parts
+from portal.services.inserting import insert_all, insert_missing, parts
 from portal.services.ledger import LONGEST_RESOURCE, Alike, is_counted, millis
 
 __all__ = ["LONGEST_RESOURCE", "is_counted"]
@@ -127,10 +127,7 @@ def record_many(connection: Connection, source: str, calls: Sequence[Call]) -> l
         }
         for call in reversed(calls)
     }
-    taken = _taken(connection, source, list(rows))
-    fresh = [row for event_id, row in rows.items() if event_id not in taken]
-    if fresh:
-        taken |= insert_missing(connection, _TABLE, fresh, key="event_id")
+    taken = _taken_by_others(connection, source, rows)
     news: list[bool] = []
     for call in calls:
         news.append(call.event_id not in taken)
@@ -139,6 +136,17 @@ def record_many(connection: Connection, source: str, calls: Sequence[Call]) -> l
     if new:
         ledger.count(connection, ledger.grouped(new), ledger.splitter(new))
     return news
+
+
+def _taken_by_others(
+    connection: Connection, source: str, rows: Mapping[str, dict[str, Any]]
+) -> set[str]:
+    """Insert what is new, and return the ids that were there."""
+    if not rows or insert_all(connection, _TABLE, list(rows.values())):
+        return set()
+    taken = _taken(connection, source, list(rows))
+    fresh = [row for event_id, row in rows.items() if event_id not in taken]
+    return taken | (insert_missing(connection, _TABLE, fresh, key="event_id") if fresh else set())
 
 
 def _taken(connection: Connection, source: str, ids: Sequence[str]) -> set[str]:
