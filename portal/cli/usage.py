@@ -1,4 +1,4 @@
-"""``flask usage``: publish usage in the foreground, and say how the last run went."""
+"""``flask usage``: publish usage in the foreground, say how the last run went, read files."""
 
 import json
 import time
@@ -9,6 +9,7 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy import select
 
+from portal.cli.usage_import import import_file
 from portal.errors import PortalError
 from portal.extensions import db
 from portal.flows import draining
@@ -25,7 +26,7 @@ FOLLOW_SECONDS = 0.25
 
 @click.group()
 def usage() -> None:
-    """Publish what subscribers have used, and see how it went."""
+    """Publish what subscribers have used, see how it went, and take in files of calls."""
 
 
 @usage.command()
@@ -95,6 +96,9 @@ def tail(log: Path | None, *, follow: bool) -> None:
         if not draining.drain_log(path):
             time.sleep(FOLLOW_SECONDS)
     click.echo(f"{path}: {total} new bytes are counted.")
+
+
+usage.add_command(import_file)
 
 
 def _tenants(domain: str | None) -> Sequence[Tenant]:

@@ -49,7 +49,20 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, An
 
     For the usual case that nothing is taken: nothing is looked for, and nothing told row by row.
     """
-    point = connection.begin_nested()
+    try:
+        with connection.begin_nested():
+            if _inserted(connection, table, rows) != len(rows):
+                raise _SomeTaken
+    except _SomeTaken:
+        return False
+    return True
+
+
+class _SomeTaken(Exception):
+    """Undoes what was inserted beside what was there."""
+
+
+def _inserted(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> int:
     told = {"preserve_rowcount": True}
     if connection.dialect.name == "postgresql":
         # One short statement: thousands of parameters cost more than the rows themselves.
@@ -57,11 +70,7 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, An
     else:
         statement = _statement(connection.dialect.name, table)
         made = connection.execute(statement, list(rows), execution_options=told)
-    if made.rowcount == len(rows):
-        point.commit()
-        return True
-    point.rollback()
-    return False
+    return int(made.rowcount)
 
 
 def _from_arrays(table: Table, rows: Sequence[dict[str, Any]]) -> Any:

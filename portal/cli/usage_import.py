@@ -1,0 +1,101 @@
+"""``flask usage import``: calls that a gateway wrote down in a file."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy import select
+
+from portal.errors import PortalError
+from portal.extensions import db
+from portal.models import Tenant
+from portal.models.tenant import SUPER_TENANT
+from portal.services import intake, usage_files
+from portal.services.intake import Outcome
+from portal.services.usage_files import Lines
+from portal.web.unit_of_work import in_unit_of_work
+
+UNREADABLE = "The line cannot be read."
+SHOWN = 20
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--format", "kind", type=click.Choice([usage_files.NGINX, usage_files.CSV]))
+@click.option("--tenant", "domain", default=SUPER_TENANT, show_default=True)
+@click.option("--source", default="import", show_default=True, help="Which gateway wrote it.")
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+@with_appcontext
+def import_file(file: Path, kind: str | None, domain: str, source: str, as_json: bool) -> None:
+    """Take in the calls of FILE: an access log of nginx in JSON, or CSV with a heading.
+
+    Each call counts once by its id and SOURCE, however often the file is read. Exits 1 when a line
+    was refused.
+    """
+    tenant_id = _tenant(domain)
+    how = kind or (usage_files.CSV if file.suffix == ".csv" else usage_files.NGINX)
+    counted: Counter[str] = Counter()
+    refused: list[dict[str, Any]] = []
+    with (
+        file.open("rb") as opened,
+        click.progressbar(length=file.stat().st_size, label=file.name, hidden=as_json) as bar,
+    ):
+        lines = Lines(opened)
+        try:
+            for batch in _batches(usage_files.events(lines, how, source)):
+                _take_in(tenant_id, batch, counted, refused)
+                bar.update(lines.position - bar.pos)
+        except PortalError as error:
+            raise click.ClickException(error.message) from error
+    _tell(counted, refused, as_json)
+    if refused:
+        raise click.exceptions.Exit(1)
+
+
+def _tenant(domain: str) -> int:
+    found = db.session.scalar(select(Tenant.tenant_id).where(Tenant.tenant_domain == domain))
+    db.session.rollback()
+    if found is None:
+        raise click.ClickException(f"There is no tenant {domain}.")
+    return found
+
+
+def _batches(events: Iterator[tuple[int, Any]]) -> Iterator[Sequence[tuple[int, Any]]]:
+    while batch := list(islice(events, intake.MOST_EVENTS)):
+        yield batch
+
+
+def _take_in(
+    tenant_id: int,
+    batch: Sequence[tuple[int, Any]],
+    counted: Counter[str],
+    refused: list[dict[str, Any]],
+) -> None:
+    events = [event for _, event in batch]
+    items = in_unit_of_work(lambda: intake.take_in(db.session.connection(), tenant_id, events))
+    for (number, event), item in zip(batch, items, strict=True):
+        counted[item.outcome] += 1
+        if item.outcome is Outcome.REFUSED:
+            reason = item.reason if event is not None else UNREADABLE
+            refused.append({"line": number, "reason": reason})
+
+
+def _tell(counted: Counter[str], refused: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        names = {"accepted": Outcome.ACCEPTED, "duplicates": Outcome.DUPLICATE}
+        told = {name: counted[outcome] for name, outcome in names.items()}
+        click.echo(json.dumps(told | {"refused": refused}))
+        return
+    click.echo(
+        f"{counted[Outcome.ACCEPTED]:,} calls taken in, {counted[Outcome.DUPLICATE]:,} were known, "
+        f"{counted[Outcome.REFUSED]:,} refused."
+    )
+    for item in refused[:SHOWN]:
+        click.echo(f"Line {item['line']}: {item['reason']}", err=True)
+    if len(refused) > SHOWN:
+        click.echo(f"… and {len(refused) - SHOWN:,} more; --json lists them all.", err=True)
