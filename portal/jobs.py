@@ -20,6 +20,7 @@ from sqlalchemy import select
 from portal.errors import Conflict
 from portal.extensions import db
 from portal.flows import (
+    bookkeeping,
     changing_plan,
     draining,
     mailing,
@@ -56,6 +57,7 @@ def init_app(app: Flask) -> None:
     tasks.task("wake", catch_up)
     tasks.periodic("sweep", crontab(minute="*"), sweep)
     tasks.periodic("publish_all", crontab(minute="7"), publish_all)
+    tasks.periodic("read_books", crontab(minute="37"), read_books)
 
 
 # --- what is done ---------------------------------------------------------------------------
@@ -131,6 +133,11 @@ def publish_all() -> None:
         run_id = run.run_id
         db.session.rollback()
         publish(run_id)
+
+
+def read_books() -> None:
+    """Bring the copies of invoices and payments up to date; each hour."""
+    bookkeeping.read_all(engine_of)
 
 
 def _each(*pieces: Callable[[], object]) -> None:

@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from portal.billing.inspection import PortalState, WebhookState
+from portal.billing.movements import Movement, MovementKind
 from portal.billing.values import (
     EVENT_TYPES,
     AccountCheck,
@@ -52,6 +53,7 @@ CANNOT_CHANGE = (
     "The payment provider of this portal cannot change a running subscription. Press Unsubscribe, "
     "and subscribe again to the plan you want."
 )
+CANNOT_LIST = "The payment provider of this portal lists no invoices and fees of an account."
 
 CANNOT_REFUND = (
     "The payment provider of this portal cannot pay back. Pay back in its own dashboard, and "
@@ -76,6 +78,8 @@ __all__ = [
     "ListedPrice",
     "ListedProduct",
     "MeterSpec",
+    "Movement",
+    "MovementKind",
     "PlanChange",
     "PortalState",
     "PriceSpec",
@@ -286,6 +290,24 @@ class BillingEngine(ABC):
     @abstractmethod
     def meters(self, account: str) -> Iterator[ListedMeter]:
         """Go through all meters, inactive ones too."""
+
+    def account_invoices(self, account: str, since: datetime | None) -> Iterator[Invoice]:
+        """Go through the invoices of subscriptions that were made since then, drafts too.
+
+        Each names its payments. They change afterwards: whoever keeps them asks again for those
+        that are not settled.
+
+        :raise portal.errors.BillingEngineError: by default: a provider that cannot list them has
+            no revenue pages
+        """
+        raise BillingEngineError(CANNOT_LIST)
+
+    def movements(self, account: str, since: datetime | None) -> Iterator[Movement]:
+        """Go through what charges, refunds and disputes since then did to the balance.
+
+        :raise portal.errors.BillingEngineError: by default, as :meth:`account_invoices`
+        """
+        raise BillingEngineError(CANNOT_LIST)
 
     @abstractmethod
     def undelivered_events(self, account: str) -> Iterator[Mapping[str, Any]]:

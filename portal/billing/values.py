@@ -328,6 +328,10 @@ class Invoice:
     """Our subscription's UUID from the metadata that the invoice carries, if it is there."""
     balance_before: int = 0
     """What the customer had before this invoice: below zero is credit, taken off what is due."""
+    attempted: bool = False
+    """Whether somebody tried to collect it."""
+    payment_ids: tuple[str, ...] = ()
+    """Its payments, by the names that :class:`Movement` has; filled in by lists of an account."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ def register(app: Flask) -> None:
         "plan_views",
         "usage_views",
         "notice_views",
+        "invoice_views",
     ):
         import_module(f"portal.devportal.{module}")
     app.register_blueprint(bp)

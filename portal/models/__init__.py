@@ -2,6 +2,7 @@
 
 from portal.models.api import Api, ApiPolicy, Lifecycle
 from portal.models.application import Application, ApplicationKey, ApplicationMember, KeyType
+from portal.models.books import Book, BookedInvoice, BookedMovement, BookedPayment
 from portal.models.checkout import CheckoutAttempt, CheckoutStatus, Workflow, WorkflowStatus
 from portal.models.customer import EngineSubscription, SharedCustomer
 from portal.models.idempotency import IdempotentRequest
@@ -54,6 +55,10 @@ __all__ = [
     "Billing",
     "BillingPlan",
     "Block",
+    "Book",
+    "BookedInvoice",
+    "BookedMovement",
+    "BookedPayment",
     "CheckoutAttempt",
     "CheckoutStatus",
     "EnginePrice",

@@ -47,6 +47,9 @@ _IDS = {
     ("subscription", "latest_invoice"): "invoice",
 }
 
+_SOURCE = ("balance_transaction", "source")
+_SOURCES = {"re": "refund", "fee": "application_fee"}
+
 
 def _line_items(db: Db, record: Record) -> Json:
     items = [sessions.render_item(db, record, item) for item in record["_items"]]
@@ -150,10 +153,15 @@ def _open(db: Db, account: str, node: Json, inner: str) -> bool:
     owner = _owner(node, inner)
     name = inner.rpartition(".")[2]
     if owner is not None and isinstance(owner.get(name), str):
-        record = db.get(_IDS[key], account, owner[name])
+        record = db.get(_kind(key, owner[name]), account, owner[name])
         if record is not None:
             owner[name] = render(db, record)
     return True
+
+
+def _kind(key: tuple[str, str], id: str) -> str:
+    """Return what kind of object an id names; behind a balance transaction are several."""
+    return _SOURCES.get(id.split("_")[0], _IDS[key]) if key == _SOURCE else _IDS[key]
 
 
 def _owner(node: Json, inner: str) -> Json | None:

@@ -3,7 +3,7 @@
 A notice is a row that is stored in the transaction of what it announces, and the row is its
 letter in the outbox. Calls stop for debt in two ways only, and both pass here: the move that
 blocks at once stores its notice first, and a grace gets the moment at which it stops (``stops_at``)
-together with the last notice that the tenant's policy asks for. See docs/decisions/0015.
+together with the last notice that the tenant's policy asks for. See docs/decisions/0016.
 """
 
 from collections.abc import Iterator

@@ -44,11 +44,13 @@ ITEMS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "devportal": (
         ("APIs", "api", "devportal.home"),
         ("Applications", "apps", "devportal.applications"),
+        ("Invoices", "file-invoice", "devportal.invoices"),
         ("Notices", "bell", "devportal.notices"),
     ),
     "publisher": (
         ("APIs", "api", "publisher.home"),
         ("Plans", "receipt-2", "publisher.plans"),
+        ("Revenue", "coins", "publisher.revenue"),
     ),
     "admin": (
         ("Set-up", "checklist", "admin.home"),

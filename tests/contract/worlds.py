@@ -9,13 +9,14 @@ from typing import Any
 import stripe
 import time_machine
 
-from portal.billing.engine import BillingEngine, BillingEvent
+from portal.billing.engine import BillingEngine, BillingEvent, Invoice
 from portal.billing.registry import EngineSettings
 from portal.billing.stripe.engine import StripeBillingEngine
 from portal.sandbox.app import create_sandbox
 from portal.sandbox.settings import SandboxSettings
 from tests.support.memory_engine import MemoryBillingEngine
 from tests.support.memory_provider import MemoryProvider
+from tests.support.memory_rows import second
 from tests.support.wsgi_stripe import WsgiHttpClient, stripe_client
 
 HOOK = "https://portal.example/hook"
@@ -102,6 +103,10 @@ class World(ABC):
     def cancel_at_period_end(self, subscription_id: str) -> None:
         """Cancel as a subscriber does in the customer portal."""
 
+    @abstractmethod
+    def refund(self, invoice: Invoice, amount: int) -> None:
+        """Give a part of what was paid for an invoice back, as the publisher does."""
+
 
 class MemoryWorld(World):
     """The engine for tests."""
@@ -169,6 +174,9 @@ class MemoryWorld(World):
 
     def cancel_at_period_end(self, subscription_id: str) -> None:
         self.provider.cancel_at_period_end(subscription_id)
+
+    def refund(self, invoice: Invoice, amount: int) -> None:
+        self.provider.given_back.append((str(invoice.invoice_id), amount, second()))
 
 
 class Line(WsgiHttpClient):
@@ -315,3 +323,6 @@ class SandboxWorld(World):
 
     def cancel_at_period_end(self, subscription_id: str) -> None:
         self._api.v1.subscriptions.update(subscription_id, {"cancel_at_period_end": True})
+
+    def refund(self, invoice: Invoice, amount: int) -> None:
+        self._api.v1.refunds.create({"payment_intent": invoice.payment_ids[0], "amount": amount})

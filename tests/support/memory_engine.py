@@ -25,6 +25,7 @@ from portal.billing.engine import (
     ListedPrice,
     ListedProduct,
     MeterSpec,
+    Movement,
     PlanChange,
     PortalState,
     PriceSpec,
@@ -45,7 +46,7 @@ from portal.errors import (
     EngineUnavailable,
     Invalid,
 )
-from tests.support import memory_changes, memory_events, memory_refunds, memory_rows
+from tests.support import memory_changes, memory_events, memory_money, memory_refunds, memory_rows
 from tests.support.memory_provider import MemoryProvider
 from tests.support.memory_rows import Account, Contract, Offer, Page
 
@@ -407,6 +408,16 @@ class MemoryBillingEngine(BillingEngine):
     def meters(self, account: str) -> Iterator[ListedMeter]:
         with self._call("meters", account) as held:
             yield from memory_rows.meters(held)
+
+    def account_invoices(self, account: str, since: datetime | None) -> Iterator[Invoice]:
+        with self._call("account_invoices", account):
+            bills = memory_money.bills_of(self.provider, account)
+        yield from (bill for bill in bills if since is None or bill.created >= since)
+
+    def movements(self, account: str, since: datetime | None) -> Iterator[Movement]:
+        with self._call("movements", account):
+            found = memory_money.movements_of(self.provider, account)
+        yield from (each for each in found if since is None or each.created >= since)
 
     def undelivered_events(self, account: str) -> Iterator[Mapping[str, Any]]:
         with self._call("undelivered_events", account):

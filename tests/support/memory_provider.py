@@ -62,6 +62,8 @@ class MemoryProvider:
         self.unrefundable: set[str] = set()
         self.events: list[SignedEvent] = []
         self.lost: set[str] = set()
+        self.given_back: list[tuple[str, int, datetime]] = []
+        """What publishers gave back by themselves: of which invoice, how much, when."""
         self.calls: list[str] = []
         self.is_down = False
         self.lose_answers = 0

@@ -1,21 +1,28 @@
 """Going through everything that an account holds, a page of 100 at a time."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import stripe
 
 from portal.billing.engine import (
     EVENT_TYPES,
     CheckoutSession,
+    Invoice,
     ListedMeter,
     ListedPrice,
     ListedProduct,
+    Movement,
     SubscriptionSnapshot,
 )
-from portal.billing.stripe import translate
+from portal.billing.stripe import translate, translate_money
 from portal.billing.stripe.client import Connection, plain
 from portal.billing.stripe.errors import portal_errors
+from portal.clock import epoch
+
+if TYPE_CHECKING:
+    from stripe.params import BalanceTransactionListParams, InvoiceListParams
 
 PAGE = 100
 
@@ -60,6 +67,28 @@ class Listing(Connection):
         with portal_errors():
             page = self.client.v1.billing.meters.list({"limit": PAGE}, self.within(account))
         yield from _all(page, translate.listed_meter)
+
+    def account_invoices(self, account: str, since: datetime | None) -> Iterator[Invoice]:
+        """List invoices with their payments, which Stripe shows only when asked."""
+        params: InvoiceListParams = {"limit": PAGE, "expand": ["data.payments"]}
+        if since is not None:
+            params["created"] = {"gte": epoch(since)}
+        with portal_errors():
+            page = self.client.v1.invoices.list(params, self.within(account))
+        for invoice in _all(page, translate.invoice):
+            if invoice.subscription_id is not None:
+                yield invoice
+
+    def movements(self, account: str, since: datetime | None) -> Iterator[Movement]:
+        """List balance transactions with the charge, refund or dispute behind each."""
+        params: BalanceTransactionListParams = {"limit": PAGE, "expand": ["data.source"]}
+        if since is not None:
+            params["created"] = {"gte": epoch(since)}
+        with portal_errors():
+            page = self.client.v1.balance_transactions.list(params, self.within(account))
+        for movement in _all(page, translate_money.movement):
+            if movement is not None:
+                yield movement
 
     def undelivered_events(self, account: str) -> Iterator[Mapping[str, Any]]:
         """List the events whose delivery failed or is still pending.

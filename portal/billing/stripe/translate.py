@@ -205,6 +205,8 @@ def invoice(
         subscription_id=_subscription_of(source),
         lines=lines,
         needs_authentication=needs_authentication,
+        attempted=source.get("attempted") is True,
+        payment_ids=_payments_of(source),
         reference=_optional_text(
             _inner(_inner(_inner(source, "parent"), "subscription_details"), "metadata"), REFERENCE
         ),
@@ -225,6 +227,11 @@ def _line(source: object) -> InvoiceLine:
     )
 
 
+def _payments_of(source: Object) -> tuple[str, ...]:
+    found = (payment_intent_of(each) for each in _list(_inner(source, "payments").get("data")))
+    return tuple(payment for payment in found if payment is not None)
+
+
 def _subscription_of(source: Object) -> str | None:
     """Find an invoice's subscription: its parent, its old place (before basil), or its lines."""
     details = _inner(_inner(source, "parent"), "subscription_details")
@@ -235,7 +242,7 @@ def _subscription_of(source: Object) -> str | None:
     return found
 
 
-def _amounts(source: Object) -> dict[str, int]:
+def _amounts(source: Object) -> dict[str, Any]:
     taxes = [_object(each, "total_taxes") for each in _list(source.get("total_taxes"))]
     return {
         "subtotal": _whole(source, "subtotal", 0),
@@ -356,3 +363,7 @@ def _choice(kind: type[Status], value: str) -> Status:
         return kind(value)
     except ValueError:
         raise Malformed(f"the status {value[:40]!r} is not known") from None
+
+
+#: For what is translated in other modules.
+inner, listed, text, reference, whole = _inner, _list, _text, _id, _whole

@@ -143,6 +143,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "SANDBOX_BASE_URL": settings.sandbox_base_url,
         "BILLING_ENGINE": settings.billing_engine,
         "BACKEND_ALLOWLIST": ",".join(settings.backend_allowlist),
+        "MAIL_URL": settings.mail_url.get_secret_value(),
         "PORTAL_INSTANCE": str(settings.instance),
         "PORTAL_TESTING": "0",
         "HTTPS_PROXY": "",

@@ -154,6 +154,22 @@ def pay_within_grace(walk: Walk) -> str:
     return f"{page.rows('paid, access goes on')[0][:60]}…; {_configure(walk, '0')}"
 
 
+def list_the_invoices(walk: Walk) -> str:
+    """List all invoices as the developer: the estimate first, then what is paid."""
+    page = walk.developer.open("/devportal/invoices").says("Next invoices", "Estimate", "PDF")
+    return page.rows("Paid", "9.99 USD")[0]
+
+
+def see_the_revenue(walk: Walk) -> str:
+    """See the revenue as the publisher; the paid figure opens its invoices."""
+    walk.publisher.open("/publisher/revenue?by=plan")
+    page = walk.publisher.page.says("Bronze", "Net")
+    row = page.rows("Bronze", "USD")[0]
+    page = walk.publisher.open("/publisher/revenue/invoices?figure=paid").says("Paid")
+    expect(len(page.rows("9.99 USD", "Paid")) > 1, "The figure opens no invoices.")
+    return row
+
+
 def _configure(walk: Walk, days: str) -> str:
     walk.admin.open("/admin/configuration")
     page = walk.admin.press("Save", {"Days of grace": days, "Reminders": "3, 1"})
@@ -221,6 +237,8 @@ STEPS = (
     fail_within_grace,
     read_the_notice,
     pay_within_grace,
+    list_the_invoices,
+    see_the_revenue,
     block_as_publisher,
     pay_while_blocked,
     unblock_as_publisher,

@@ -174,23 +174,20 @@ def test_the_page_says_until_when_and_has_the_link_to_pay(paid):
     until = f"{paid.subscription.access_until:%Y-%m-%d %H:%M} UTC"
     page = paid.browser.get(f"/devportal/subscriptions/{paid.uuid}")
 
-    assert f"Access until {until}" in page.words
-    assert "Pay now" in page.words
-    assert page.words.count("Pay now") == 1
-    notice = page.one(".notice .btn")
-    assert notice is not None
+    assert f"Access until {until}" in page.text
+    assert page.link("Pay now").startswith("https://pay.example/")
 
 
 def test_a_notice_can_be_dismissed_and_stays_in_the_list(paid):
     fail(paid)
     subject = db.session.query(Notice.subject).scalar()
     uuid = db.session.query(Notice.uuid).scalar()
-    assert subject in paid.browser.get("/devportal/").words
+    assert subject in paid.browser.get("/devportal/").text
     paid.browser.get("/devportal/notices")
     paid.browser.post(f"/devportal/notices/{uuid}/dismiss", {})
 
-    assert subject not in paid.browser.get("/devportal/").words
-    assert subject in paid.browser.get("/devportal/notices").words
+    assert subject not in paid.browser.get("/devportal/").text
+    assert subject in paid.browser.get("/devportal/notices").text
 
 
 # --- a month of random failures ---------------------------------------------------------------

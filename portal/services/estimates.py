@@ -1,0 +1,72 @@
+"""What the next invoices will be, as far as that is known: reckoned here, no provider is asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from portal.extensions import db
+from portal.models import Application, Billing, BillingPlan, PolicyVersion, Subscription
+from portal.services import costs, usage_report
+
+MOST = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """The next invoice of one subscription, before tax and discounts."""
+
+    subscription: Subscription
+    period: str
+    reckoned_from: str
+    amount: str
+    drawn_at: datetime | None
+
+
+def of_developer(user_id: int) -> list[Estimate]:
+    """Return the next invoices of a developer's paid subscriptions, the newest fifty of them.
+
+    The number of queries does not depend on how many there are.
+    """
+    rows = (
+        db.session.scalars(
+            select(Subscription)
+            .join(Application, Application.application_id == Subscription.application_id)
+            .join(PolicyVersion, PolicyVersion.policy_version_id == Subscription.policy_version_id)
+            .where(
+                Application.owner_id == user_id,
+                PolicyVersion.billing_plan == BillingPlan.COMMERCIAL,
+                Subscription.ended_at.is_(None),
+                Subscription.billing.in_((Billing.PAID, Billing.GRACE, Billing.OVERDUE)),
+            )
+            .order_by(Subscription.subscription_id.desc())
+            .limit(MOST)
+        )
+        .unique()
+        .all()
+    )
+    return _all(rows)
+
+
+def _all(rows: Sequence[Subscription]) -> list[Estimate]:
+    found = usage_report.reports(rows)
+    made = []
+    for row in rows:
+        report, version = found[row.subscription_id], row.policy_version
+        if row.cancel_at is not None and not version.is_dynamic:
+            # Paid in advance and cancelled: nothing more is drawn.
+            continue
+        rating = costs.rated(version, report.counted if version.is_dynamic else 0)
+        made.append(
+            Estimate(
+                subscription=row,
+                period=f"{report.period.start:%Y-%m-%d} to {report.period.end:%Y-%m-%d}",
+                reckoned_from=f"{report.counted:,} calls so far"
+                if version.is_dynamic
+                else "The next period's price",
+                amount=str(rating.amount) if rating else "",
+                drawn_at=row.period_end,
+            )
+        )
+    return made

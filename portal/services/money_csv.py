@@ -1,0 +1,92 @@
+"""Money as CSV: plain decimals with the currency beside them, so that nobody adds two of them."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+from portal.models import BookedInvoice
+from portal.money import Money, exponent
+from portal.services.takings import FIGURES, OF_BALANCE, Row
+
+#: What a spreadsheet would take for the begin of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def major(minor: int, currency: str) -> str:
+    """Write an amount in major units with its currency's decimals, and without the currency."""
+    return f"{Money(minor, currency.lower()).major:.{exponent(currency)}f}"
+
+
+def of_rows(title: str, rows: Sequence[Row]) -> str:
+    """Return a table of revenue."""
+    lines = [
+        [
+            _inert(row.label),
+            row.currency.upper(),
+            *(major(row.figures.get(name, 0), row.currency) for name in FIGURES),
+        ]
+        for row in rows
+    ]
+    return _text([title, "Currency", *FIGURES.values()], lines)
+
+
+INVOICE_HEADINGS = (
+    "Number",
+    "API",
+    "Application",
+    "Made",
+    "Period start",
+    "Period end",
+    "State",
+    "Currency",
+    "Total",
+    "Paid",
+    "Due",
+    "Due date",
+)
+
+
+def of_invoices(
+    found: Iterable[BookedInvoice], brought: Mapping[int, Mapping[str, int]] | None = None
+) -> str:
+    """Return a list of invoices; ``brought`` adds what the balance says of each."""
+    headings: list[str] = list(INVOICE_HEADINGS)
+    if brought is not None:
+        headings += [FIGURES.get(name, "Gross") for name in OF_BALANCE]
+    lines = []
+    for row in found:
+        cells = _invoice(row)
+        if brought is not None:
+            sums = brought.get(row.id, {})
+            cells += [major(sums.get(name, 0), row.currency) for name in OF_BALANCE]
+        lines.append(cells)
+    return _text(headings, lines)
+
+
+def _invoice(row: BookedInvoice) -> list[str]:
+    amounts = (row.total, row.amount_paid, row.amount_remaining)
+    return [
+        row.number or row.invoice_id,
+        _inert(f"{row.subscription.api.api_name} {row.subscription.api.api_version}"),
+        _inert(row.subscription.application.name),
+        f"{row.created:%Y-%m-%d}",
+        f"{row.period_start:%Y-%m-%d}",
+        f"{row.period_end:%Y-%m-%d}",
+        row.status,
+        row.currency.upper(),
+        *(major(minor, row.currency) for minor in amounts),
+        f"{row.due_date:%Y-%m-%d}" if row.due_date else "",
+    ]
+
+
+def _text(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(headings)
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def _inert(text: str) -> str:
+    """Keep a spreadsheet from taking somebody's words for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
