@@ -1,14 +1,19 @@
 """Publishing usage to the billing engine, and what became of it."""
 
+from uuid import UUID
+
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from portal import clock
 from portal.admin import bp
-from portal.errors import Conflict
+from portal.errors import Conflict, PortalError
+from portal.flows import metering
 from portal.flows import publishing as publishing_flow
-from portal.services import parked, publishing, source_settings
+from portal.flows.metering import Seen
+from portal.services import parked, publishing, source_settings, usage_account
 from portal.web.access import admin_only, me
+from portal.web.engines import engine_of
 from portal.web.unit_of_work import unit_of_work
 
 
@@ -52,4 +57,41 @@ def decide_batch(number: int) -> Response:
         parked.decide(me().tenant, number, has_arrived=has_arrived, actor=actor)
     done = "It counts as arrived." if has_arrived else "The next run sends it again."
     flash(done, "success")
+    return redirect(url_for("admin.usage"), 303)
+
+
+@bp.get("/usage/subscriptions")
+@admin_only
+def usage_account_page() -> str:
+    """Show counted, sent and acknowledged calls of each subscription; ``compare`` asks Stripe."""
+    tenant = me().tenant
+    number = min(max(request.args.get("page", 1, type=int), 1), 1_000_000)
+    page = usage_account.of_tenant(tenant.tenant_id, number)
+    seen: dict[int, Seen] = {}
+    problem = ""
+    if request.args.get("compare"):
+        ids = [row.subscription.subscription_id for row in page.items]
+        try:
+            seen = metering.compare(engine_of(tenant), ids)
+        except PortalError as error:
+            problem = error.message
+        page = usage_account.of_tenant(me().tenant_id, number)
+    return render_template("admin/usage_account.html", page=page, seen=seen, problem=problem)
+
+
+@bp.get("/usage/subscriptions/<uuid:uuid>")
+@admin_only
+def usage_receipts(uuid: UUID) -> str:
+    """Show the batches of a subscription with their receipts."""
+    subscription, batches = usage_account.receipts(me().tenant_id, str(uuid))
+    return render_template("admin/usage_receipts.html", subscription=subscription, batches=batches)
+
+
+@bp.post("/usage/failed")
+@admin_only
+def retry_failed() -> Response:
+    """Let the next run send every refused batch again, and nothing else anew."""
+    with unit_of_work():
+        count = parked.reopen_refused(me().tenant_id)
+    flash(f"The next run sends {count} refused batches again.", "success")
     return redirect(url_for("admin.usage"), 303)

@@ -8,6 +8,7 @@ from portal import clock
 from portal.errors import NotFound
 from portal.extensions import db
 from portal.models import BatchState, Tenant, UsageBatch
+from portal.services.freezing import TOO_LATE
 
 _PARKED = (BatchState.REFUSED, BatchState.UNKNOWN)
 
@@ -82,6 +83,24 @@ def reopen_denied(**whose: int) -> int:
         update(UsageBatch)
         .where(*_denied(**whose))
         .values(state=BatchState.FROZEN, retryable=False)
+        .execution_options(synchronize_session=False)
+    )
+    return int(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def reopen_refused(tenant_id: int) -> int:
+    """Let the next run send every batch again that was refused, but for those that have no invoice.
+
+    Those of unknown fate stay: they may have arrived. Returns how many.
+    """
+    changed = db.session.execute(
+        update(UsageBatch)
+        .where(
+            UsageBatch.tenant_id == tenant_id,
+            UsageBatch.state == BatchState.REFUSED,
+            UsageBatch.error != TOO_LATE,
+        )
+        .values(state=BatchState.FROZEN, retryable=False, error=None)
         .execution_options(synchronize_session=False)
     )
     return int(changed.rowcount)  # type: ignore[attr-defined]
