@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import and_, case, func, select
 
@@ -141,6 +142,30 @@ def meters(subscription_ids: Sequence[int], now: datetime) -> list[Meter]:
     Compared by the minute in which the batches' time stamps lie, as engines add up.
     """
     end = clock.from_epoch(clock.epoch(now) // 60 * 60) + MINUTE
+    query = _acknowledged(subscription_ids, end)
+    return [
+        Meter(
+            subscription_id=row[0],
+            account=row[1],
+            meter_id=row[2],
+            customer_id=row[3],
+            start=row[4].replace(second=0, microsecond=0),
+            end=end,
+            expected=int(row[5]),
+        )
+        for row in db.session.execute(query)
+        if row[2] and row[3] and row[4]
+    ]
+
+
+def _acknowledged(subscription_ids: Sequence[int], end: datetime) -> Any:
+    columns = (
+        Subscription.subscription_id,
+        EngineSubscription.connected_account,
+        EnginePrice.meter_id,
+        SharedCustomer.shared_customer_id,
+        Subscription.period_start,
+    )
     stamped = and_(
         UsageBatch.engine_customer_id == SharedCustomer.shared_customer_id,
         UsageBatch.meter_event_name == EnginePrice.meter_event_name,
@@ -149,15 +174,8 @@ def meters(subscription_ids: Sequence[int], now: datetime) -> list[Meter]:
         UsageBatch.stamp >= Subscription.period_start,
         UsageBatch.stamp < end,
     )
-    query = (
-        select(
-            Subscription.subscription_id,
-            EngineSubscription.connected_account,
-            EnginePrice.meter_id,
-            SharedCustomer.shared_customer_id,
-            Subscription.period_start,
-            func.coalesce(func.sum(UsageBatch.quantity), 0),
-        )
+    return (
+        select(*columns, func.coalesce(func.sum(UsageBatch.quantity), 0))
         .select_from(Subscription)
         .join(
             EngineSubscription,
@@ -173,24 +191,5 @@ def meters(subscription_ids: Sequence[int], now: datetime) -> list[Meter]:
             EnginePrice.meter_id.is_not(None),
             SharedCustomer.shared_customer_id.is_not(None),
         )
-        .group_by(
-            Subscription.subscription_id,
-            EngineSubscription.connected_account,
-            EnginePrice.meter_id,
-            SharedCustomer.shared_customer_id,
-            Subscription.period_start,
-        )
+        .group_by(*columns)
     )
-    return [
-        Meter(
-            subscription_id=row[0],
-            account=row[1],
-            meter_id=row[2],
-            customer_id=row[3],
-            start=row[4].replace(second=0, microsecond=0),
-            end=end,
-            expected=int(row[5]),
-        )
-        for row in db.session.execute(query)
-        if row[2] and row[3] and row[4]
-    ]

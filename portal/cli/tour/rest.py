@@ -11,7 +11,10 @@ from portal.cli.tour.walk import Walk, expect
 PEOPLE = {
     "admin": (
         "admin/v4",
-        "apim:admin apim:admin_tier_view apim:admin_tier_manage apim:monetization_usage_publish",
+        (
+            "apim:admin apim:admin_tier_view apim:admin_tier_manage "
+            "apim:monetization_usage_publish apim:usage_ingest"
+        ),
     ),
     "publisher": (
         "publisher/v4",

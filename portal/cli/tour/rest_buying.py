@@ -1,8 +1,10 @@
 """The main job over REST: subscribing, paying, calling, billing, blocking and ending."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
+from portal import clock
 from portal.cli.tour import acts, rest
 from portal.cli.tour.browser import Browser
 from portal.cli.tour.rest_steps import FREE, USAGE
@@ -102,6 +104,31 @@ def call_the_api(walk: Walk) -> str:
         answer = acts.call(walk, key)
         expect(answer.status_code == 200, acts.said(answer))
     return f"{CALLS} × 200"
+
+
+def report_a_call(walk: Walk) -> str:
+    """Report a failed call of another gateway as a CloudEvent, twice: it is taken in once."""
+    event = {
+        "specversion": "1.0",
+        "type": "apim.event.response",
+        "source": "tour",
+        "id": "call-1",
+        "time": clock.now().isoformat(),
+        "data": {
+            "subscriptionId": walk.recall("the subscription"),
+            "apiMethod": "GET",
+            "targetResponseCode": 503,
+        },
+    }
+    headers = {
+        "Authorization": f"Bearer {walk.recall('the token of admin')}",
+        "Content-Type": "application/cloudevents+json",
+    }
+    path, body = "/api/am/usage/v1/events", json.dumps(event)
+    first = rest.took(rest.send(walk, "POST", path, data=body, headers=headers), 200)
+    again = rest.took(rest.send(walk, "POST", path, data=body, headers=headers), 200)
+    expect((first["accepted"], again["duplicates"]) == (1, 1), f"It says {first}, then {again}.")
+    return "accepted, then duplicate"
 
 
 def publish_usage(walk: Walk) -> str:
@@ -204,6 +231,7 @@ STEPS = (
     pay,
     see_it_unblocked,
     call_the_api,
+    report_a_call,
     publish_usage,
     see_the_invoice,
     block_and_unblock,

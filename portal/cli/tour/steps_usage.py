@@ -1,6 +1,9 @@
 """Calling, counting, publishing usage, and what it costs."""
 
+import csv
+import io
 import time
+from decimal import Decimal
 
 from portal.cli.tour import acts
 from portal.cli.tour.browser import Browser, Page, Surprise
@@ -102,6 +105,33 @@ def _invoice(browser: Browser, within: str = "") -> str:
     return f"{page.rows(RECKONING)[0]}; total {total}, as of {page.fact('As of')}"
 
 
+def read_the_explanation(walk: Walk) -> str:
+    """Open Usage: 25 counted, the sandbox call not, and the line of the invoice explained."""
+    page = walk.developer.open(walk.recall("the usage subscription") + "/usage")
+    page.says("Explain this line", RECKONING, "Not counted: made with a sandbox key")
+    counted = page.fact("Calls counted")
+    expect(counted.startswith(f"{CALLS} "), f"Counted are {counted}.")
+    return f"{counted}; {page.rows(RECKONING)[0]}"
+
+
+def add_up_the_csv(walk: Walk) -> str:
+    """Download the CSV: its amounts add up to the line of the invoice."""
+    page = walk.developer.open(walk.recall("the usage subscription") + "/usage.csv")
+    rows = list(csv.DictReader(io.StringIO(page.raw)))
+    total = sum(Decimal(row["amount"]) for row in rows)
+    expect(f"{total} USD" == TOTAL, f"The amounts add up to {total}.")
+    return f"{len(rows)} lines, together {total} {rows[0]['currency']}"
+
+
+def compare_with_the_meter(walk: Walk) -> str:
+    """Compare with Stripe's meter as administrator: counted, sent and acknowledged are the same."""
+    page = walk.admin.open("/admin/usage/subscriptions?compare=1")
+    rows = page.rows(APPLICATION, f"{CALLS}, the same")
+    if not rows:
+        raise Surprise(f"Nothing is the same: {page.glimpse}")
+    return rows[0]
+
+
 def publish_again(walk: Walk) -> str:
     """Publish a second time: nothing is added."""
     walk.admin.open("/admin/usage")
@@ -133,6 +163,9 @@ STEPS = (
     see_the_meter,
     view_the_invoice_as_developer,
     view_the_invoice_as_publisher,
+    read_the_explanation,
+    add_up_the_csv,
+    compare_with_the_meter,
     publish_again,
     end_the_period,
 )
