@@ -83,6 +83,8 @@ PATHS = """
 /v1/test_helpers/test_clocks/{test_clock}/advance
 /v1/webhook_endpoints
 /v1/webhook_endpoints/{webhook_endpoint}
+/v2/core/events
+/v2/core/events/{id}
 """.split()  # noqa: SIM905
 WORDS = {"description", "summary", "title", "x-expandableFields", "x-resourceId"}
 #: Below these, the keys are names of things and not words of the schema language.

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flask import Request, Response
@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from portal.sandbox import accounts, expand, faults, idempotency, ids, spec
 from portal.sandbox.call import ENDPOINTS, Call, Endpoint, refuse_unmodelled
-from portal.sandbox.errors import StripeError, invalid, unrecognized
+from portal.sandbox.errors import StripeError, as_v2, invalid, unrecognized
 from portal.sandbox.faults import Fault
 from portal.sandbox.idempotency import InFlight, Replay
 from portal.sandbox.requestlog import Entry
@@ -80,6 +80,8 @@ def handle(sandbox: Sandbox, in_flight: InFlight, request: Request) -> Response:
         answer = Answer(broken.code or 400, StripeError(broken.code or 400, text).body())
     except SpecError as refused:
         answer = Answer(400, invalid(refused.message, refused.param, refused.code).body())
+    if answer.status >= 400 and request.path.startswith("/v2/"):
+        answer = replace(answer, body=as_v2(answer.body))
     milliseconds = int((time.monotonic() - began) * 1000)
     sandbox.log.add(_entry(asked, answer, sandbox.clock.now(), milliseconds))
     request.environ[SEVER] = asked.suffers("reset_after")
@@ -216,7 +218,8 @@ def _authenticate(db: Db, request: Request) -> tuple[Record, str]:
     platform = accounts.by_key(db, key)
     if platform is None:
         raise StripeError(401, f"Invalid API Key provided: {masked(key)}")
-    wanted = request.headers.get("Stripe-Account")
+    # Stripe-Context is what version 2 calls it, also where it leads to an object of version 1.
+    wanted = request.headers.get("Stripe-Account") or request.headers.get("Stripe-Context")
     if wanted is None or wanted == platform["id"]:
         return platform, str(platform["id"])
     may_act_for(db, platform, wanted)

@@ -55,6 +55,16 @@ class StripeError(Exception):
         return {"error": {key: value for key, value in error.items() if value is not None}}
 
 
+def as_v2(body: dict[str, Any]) -> dict[str, Any]:
+    """Return an error in the shape of version 2 of the API: no param, always a code."""
+    error = body["error"]
+    code = {"resource_missing": "not_found", None: "invalid_request"}.get(
+        error.get("code"), error.get("code")
+    )
+    kept = {name: error[name] for name in ("doc_url", "message", "type") if name in error}
+    return {"error": {"code": code, **kept}}
+
+
 def invalid(message: str, param: str | None = None, code: str | None = None) -> StripeError:
     """Return the 400 for a request that breaks a rule."""
     return StripeError(400, message, param=param, code=code)

@@ -33,6 +33,7 @@ _SHAPES = {
     "test_helpers.test_clock": ("clock_1", 23),
     "webhook_endpoint": ("we_1", 23),
     "event": ("evt_1", 23),
+    "v2.core.event": ("evt_test_61", 30),
     "request": ("req_", 14),
     "delivery": ("whd_", 14),
     "fault": ("fault_", 14),

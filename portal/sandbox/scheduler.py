@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from portal.sandbox.engine import advancing, clocks, due
+from portal.sandbox.engine import advancing, clocks, due, meter_errors
 from portal.sandbox.store import Store
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ def run_due(store: Store, now: int, *, limit: int = 1000, careful: bool = False)
     batch of a test clock's advance is such a piece. With `careful` a piece that breaks is logged
     and postponed, so that it doesn't hold up the rest.
     """
-    done = 0
+    done = meter_errors.report_due(store, now)
     while done < limit:
         with store.read() as db:
             row = db.execute(

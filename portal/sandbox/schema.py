@@ -57,6 +57,18 @@ CREATE INDEX IF NOT EXISTS meter_events_pending ON meter_events (counts_at);
 CREATE INDEX IF NOT EXISTS meter_events_identifier
   ON meter_events (account, event_name, identifier);
 
+-- Usage that was accepted and will not be counted, until a report has told of it.
+CREATE TABLE IF NOT EXISTS meter_errors (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  account TEXT NOT NULL,
+  meter TEXT NOT NULL,
+  identifier TEXT NOT NULL,
+  code TEXT NOT NULL,
+  message TEXT NOT NULL,
+  due_at INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS meter_errors_due ON meter_errors (due_at);
+
 CREATE TABLE IF NOT EXISTS events (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
@@ -128,6 +140,6 @@ CREATE TABLE IF NOT EXISTS requests (
 """
 
 TABLES = (
-    "accounts", "objects", "meter_events", "events", "deliveries", "idempotency", "requests",
-    "faults", "delivery_faults",
+    "accounts", "objects", "meter_events", "meter_errors", "events", "deliveries", "idempotency",
+    "requests", "faults", "delivery_faults",
 )  # fmt: skip

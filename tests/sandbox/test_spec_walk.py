@@ -80,7 +80,8 @@ def test_an_id_that_names_nothing_is_404_on_every_operation(world: World, identi
     good = CALLS[identifier](world)
     nothing = Good(filled(operation, "nothing_1"), good.pairs, good.own)
     status, body = send(world, operation.method, nothing)
-    expected = (403, "account_invalid") if identifier in _FORBIDDEN else (404, "resource_missing")
+    missing = "not_found" if operation.template.startswith("/v2/") else "resource_missing"
+    expected = (403, "account_invalid") if identifier in _FORBIDDEN else (404, missing)
     assert (status, body["error"].get("code")) == expected, body
     assert spec.violations("error", body) == []
 

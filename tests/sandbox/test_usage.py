@@ -15,11 +15,11 @@ def customer(world: World) -> str:
     return world.api.v1.customers.create({"email": "dev@example.com"}).id
 
 
-def meter(world: World, formula: str = "sum") -> stripe.billing.Meter:
+def meter(world: World, formula: str = "sum", event_name: str = "calls") -> stripe.billing.Meter:
     return world.api.v1.billing.meters.create(
         {
             "display_name": "Calls",
-            "event_name": "calls",
+            "event_name": event_name,
             "default_aggregation": {"formula": formula},  # type: ignore[typeddict-item]
         }
     )
@@ -109,6 +109,67 @@ def test_an_unknown_customer_is_accepted_and_never_counted(world: World) -> None
     use(world, "cus_nobody", 25)
     late = world.api.v1.customers.create({"email": "late@example.com"}).id
     assert total(world, made.id, late) == 0
+
+
+def reports(world: World, **wanted: Any) -> list[Any]:
+    return list(world.api.v2.core.events.list(wanted).data)  # type: ignore[arg-type]
+
+
+def test_usage_that_is_not_counted_is_reported_afterwards(world: World, customer: str) -> None:
+    made = meter(world)
+    use(world, customer, 1)
+    for number in range(7):
+        use(world, "cus_nobody", 25, identifier=f"lost-{number}")
+    world.control("/faults", kind="meter_reject", event_name="calls")
+    use(world, customer, 25, identifier="rejected")
+    assert reports(world) == []
+    world.tick(10)
+    world.tick(10)
+    (found,) = reports(world, object_id=made.id)
+    assert found.type == "v1.billing.meter.error_report_triggered"
+    assert (found.related_object.id, found.context) == (made.id, world.account)
+    assert found.data.developer_message_summary == "There are 8 invalid events"
+    types = {each.code: each for each in found.data.reason.error_types}
+    assert {code: each.error_count for code, each in types.items()} == {
+        "meter_event_customer_not_found": 7,
+        "archived_meter": 1,
+    }
+    samples = types["meter_event_customer_not_found"].sample_errors
+    assert [each["request"]["identifier"] for each in samples] == [f"lost-{n}" for n in range(5)]
+    again = world.api.v2.core.events.retrieve(found.id)
+    assert again.to_dict() == found.to_dict()
+    assert world.api.v1.billing.meters.retrieve(again.related_object.id).id == made.id
+    assert total(world, made.id, customer) == 1
+
+
+def test_reports_are_told_apart_from_events_of_version_1(world: World) -> None:
+    made = meter(world)
+    use(world, "cus_nobody", 25)
+    world.tick(20)
+    (found,) = reports(world)
+    assert found.id not in {each.id for each in world.api.v1.events.list({"limit": 100}).data}
+    for read in (world.api.v1.events.retrieve, world.platform_api.v2.core.events.retrieve):
+        with pytest.raises(stripe.InvalidRequestError):
+            read(found.id)
+    assert made.status == "active"
+
+
+def test_reports_are_listed_by_type_moment_and_page(world: World) -> None:
+    for name in ("one", "two", "three"):
+        meter(world, event_name=name)
+        use(world, "cus_nobody", 25, event_name=name)
+        world.tick(20)
+    everything = reports(world)
+    assert len(everything) == 3
+    listed = world.api.v2.core.events.list({"limit": 1})
+    assert [each.id for each in listed.auto_paging_iter()] == [each.id for each in everything]
+    since: Any = {"created": {"gte": everything[1].created}}
+    assert [each.id for each in reports(world, **since)] == [each.id for each in everything[:2]]
+    assert reports(world, types=["v1.billing.meter.no_meter_found"]) == []
+    for wrong in ({"limit": 0}, {"page": "x"}, {"created": {"gt": "today"}}):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            reports(world, **wrong)
+        assert refused.value.code
 
 
 def test_an_event_can_be_taken_back_for_a_day(world: World, customer: str) -> None:

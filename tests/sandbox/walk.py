@@ -380,3 +380,17 @@ _on(
     coupon,
     {"promotion[type]": "coupon", "promotion[coupon]": "{}", "code": "WELCOME"},
 )
+
+
+def report(world: World) -> str:
+    """The thin event that tells of usage of nobody."""
+    world.metered()
+    world.api.v1.billing.meter_events.create(
+        {"event_name": "calls", "payload": {"stripe_customer_id": "cus_nobody", "value": "1"}}
+    )
+    world.tick(20)
+    return world.api.v2.core.events.list().data[0].id
+
+
+_on("GetV2CoreEvents", "/v2/core/events", report, {"limit": "3"})
+_on("GetV2CoreEventsId", "/v2/core/events/{}", report)

@@ -19,6 +19,7 @@ from portal.sandbox.resources import (
     sessions,
     subscriptions,
     test_clocks,
+    thin_events,
 )
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "sessions",
     "subscriptions",
     "test_clocks",
+    "thin_events",
 ]

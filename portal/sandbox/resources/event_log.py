@@ -17,6 +17,8 @@ _OPEN = (
     "EXISTS (SELECT 1 FROM deliveries d WHERE d.event = events.id AND NOT EXISTS (SELECT 1 FROM"
     " deliveries s WHERE s.event = d.event AND s.endpoint = d.endpoint AND s.state = 'delivered'))"
 )
+# Events of version 2 have a listing of their own.
+_SNAPSHOT = "type NOT LIKE 'v_.%'"
 _SENT = "EXISTS (SELECT 1 FROM deliveries d WHERE d.event = events.id)"
 
 
@@ -24,7 +26,7 @@ _SENT = "EXISTS (SELECT 1 FROM deliveries d WHERE d.event = events.id)"
 def retrieve(call: Call) -> Json:
     """Return one event of the last 30 days."""
     row = call.db.execute(
-        "SELECT body FROM events WHERE id = ? AND account = ? AND created > ?",
+        f"SELECT body FROM events WHERE id = ? AND account = ? AND created > ? AND {_SNAPSHOT}",  # noqa: S608
         call.path["id"], call.account, call.now - _KEPT,
     ).fetchone()  # fmt: skip
     if row is None:
@@ -43,7 +45,7 @@ def retry(call: Call) -> Json:
     if wanted != call.account and accounts.platform_of(call.db, wanted) != call.account:
         raise no_such("account", wanted, "account")
     row = call.db.execute(
-        "SELECT body FROM events WHERE id = ? AND account = ? AND created > ?",
+        f"SELECT body FROM events WHERE id = ? AND account = ? AND created > ? AND {_SNAPSHOT}",  # noqa: S608
         identifier, wanted, call.now - _KEPT,
     ).fetchone()  # fmt: skip
     if row is None:
@@ -71,6 +73,7 @@ def _endpoint(call: Call, account: str) -> Record:
 def index(call: Call) -> Json:
     """List the events of the last 30 days, newest first."""
     where: list[tuple[str, Any]] = [
+        (_SNAPSHOT, None),
         ("account = ?", call.account),
         ("created > ?", call.now - _KEPT),
     ]

@@ -7,7 +7,7 @@ import uuid
 
 from portal.sandbox import faults, ids
 from portal.sandbox.call import Call, Json, operation
-from portal.sandbox.engine import usage
+from portal.sandbox.engine import meter_errors, usage
 from portal.sandbox.errors import invalid, missing_param, unsupported
 from portal.sandbox.resources import common
 from portal.sandbox.serializers.base import listing
@@ -36,15 +36,16 @@ def create(call: Call) -> Json:
     fault = faults.take(
         call.db, "meter", event_name=meter["event_name"], customer=customer, account=call.account
     )
-    # Stripe looks the customer up later; an event of an unknown one is dropped then.
-    counts = known is not None and not known.get("deleted")
-    counts = counts and not (fault and fault.kind == "meter_reject")
     lag = int(fault.seconds) if fault else call.settings.meter_lag
+    refused = _refused_later(known, customer, fault)
+    if refused is not None:
+        at = call.db.wall + lag
+        meter_errors.note(call.db, call.account, meter["id"], identifier, refused, at=at)
     call.db.execute(
         "INSERT INTO meter_events (account, meter, event_name, customer, identifier, value,"
         " timestamp, received_at, counts_at, canceled) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         call.account, meter["id"], meter["event_name"], customer, identifier, value, timestamp,
-        call.db.wall, call.db.wall + lag, 0 if counts else 1,
+        call.db.wall, call.db.wall + lag, 0 if refused is None else 1,
     )  # fmt: skip
     return {
         "object": "billing.meter_event",
@@ -55,6 +56,20 @@ def create(call: Call) -> Json:
         "payload": dict(params["payload"]),
         "timestamp": timestamp,
     }
+
+
+def _refused_later(
+    known: Record | None, customer: str, fault: faults.Fault | None
+) -> tuple[str, str] | None:
+    """Return why an event will not be counted: Stripe looks at these things afterwards only."""
+    if known is None or known.get("deleted"):
+        return "meter_event_customer_not_found", f"No such customer: '{customer}'"
+    if fault is not None and fault.kind == "meter_reject":
+        return (
+            "archived_meter",
+            "The meter was archived (a fault that the sandbox was told to make)",
+        )
+    return None
 
 
 def _meter(call: Call, event_name: str) -> Record:
