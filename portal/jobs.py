@@ -20,6 +20,7 @@ from sqlalchemy import select
 from portal.errors import Conflict
 from portal.extensions import db
 from portal.flows import (
+    approving,
     bookkeeping,
     changing_plan,
     draining,
@@ -97,6 +98,7 @@ def sweep() -> None:
         lambda: refreshing.retry_parked(engine_of),
         lambda: refreshing.refresh_due(engine_of),
         lambda: payments.sweep(engine_of),
+        lambda: approving.sweep(engine_of),
         lambda: refunding.sweep(engine_of),
         lambda: changing_plan.sweep(engine_of),
         draining.drain_here,

@@ -1,4 +1,4 @@
-"""The admin portal: set-up, plans, publishing of usage, events."""
+"""The admin portal: set-up, plans, approvals, publishing of usage, events."""
 
 from importlib import import_module
 
@@ -9,6 +9,6 @@ bp = Blueprint("admin", __name__, url_prefix="/admin")
 
 def register(app: Flask) -> None:
     """Add the blueprint's routes to the app."""
-    for name in ("views", "plans", "usage", "source", "events", "mailbox"):
+    for name in ("views", "plans", "approvals", "usage", "source", "events", "mailbox"):
         import_module(f"portal.admin.{name}")
     app.register_blueprint(bp)

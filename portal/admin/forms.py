@@ -7,17 +7,40 @@ from wtforms import (
     Form,
     FormField,
     PasswordField,
+    RadioField,
+    SelectChoice,
     StringField,
+    TextAreaField,
 )
+from wtforms.validators import DataRequired, Length
 
-from portal.models.tenant import Tenant
+from portal.models.tenant import Need, Tenant
 from portal.money import plain
 from portal.services import attributes
+from portal.services.approvals import LONGEST_REASON
 from portal.services.attributes import Attribute
 from portal.services.setup import Configuration, Defaults
 
 #: Empty rows for new attributes at the end of the list, so that it works without JavaScript.
 SPARE_ROWS = 1
+NEEDS = [
+    SelectChoice(Need.PAYMENT.value, "Payment"),
+    SelectChoice(Need.APPROVAL.value, "Approval"),
+    SelectChoice(Need.BOTH.value, "Payment and approval"),
+]
+
+
+class RejectionForm(FlaskForm):
+    """Why a subscription is refused."""
+
+    reason = TextAreaField(
+        "Reason",
+        filters=[lambda text: " ".join((text or "").split())],
+        validators=[
+            DataRequired("Enter a reason."),
+            Length(max=LONGEST_REASON, message=f"Use at most {LONGEST_REASON} characters."),
+        ],
+    )
 
 
 class AttributeForm(Form):
@@ -41,6 +64,7 @@ class ConfigurationForm(FlaskForm):
     grace_days = StringField("Days of grace")
     reminder_days = StringField("Reminders")
     platform_fee_percent = StringField("Platform fee")
+    subscriptions_need = RadioField("A new subscription needs", choices=NEEDS)
     attributes = FieldList(FormField(AttributeForm), max_entries=attributes.MOST)
 
     def configuration(self) -> Configuration:
@@ -55,6 +79,7 @@ class ConfigurationForm(FlaskForm):
             grace_days=self.grace_days.data or "",
             reminder_days=self.reminder_days.data or "",
             platform_fee_percent=self.platform_fee_percent.data or "",
+            subscriptions_need=Need(self.subscriptions_need.data or Need.PAYMENT),
             attributes=tuple(
                 Attribute(
                     name=row["name"] or "",
@@ -79,5 +104,6 @@ def configuration_form(tenant: Tenant, defaults: Defaults) -> ConfigurationForm:
         grace_days=str(tenant.grace_days),
         reminder_days=", ".join(str(days) for days in tenant.reminders),
         platform_fee_percent=plain(tenant.platform_fee_percent),
+        subscriptions_need=tenant.subscriptions_need,
         attributes=rows + [{}] * spare,
     )

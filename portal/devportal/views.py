@@ -12,7 +12,7 @@ from wtforms import SelectChoice
 from portal.devportal import bp
 from portal.devportal.forms import CalculatorForm, ChooseForm
 from portal.errors import Conflict, Invalid, NotFound
-from portal.models import Api, Application
+from portal.models import Api, Application, Status
 from portal.services import (
     applications,
     catalogue,
@@ -159,20 +159,22 @@ def _chosen(uuid: UUID, chosen: "dict[str, str]") -> tuple[Api, Application, Pla
 def subscribe_now(uuid: UUID) -> tuple[str, int] | Response:
     """Subscribe. Free plans work at once; for others the payment comes next."""
 
-    def store() -> tuple[str, bool]:
+    def store() -> tuple[str, bool, bool]:
         found, application, plan = _chosen(uuid, request.form)
         made = subscribing.subscribe(me(), application, found, plan.policy)
         if made.can_pay:
             # From now on there are 24 hours, whether the payment page is opened or not.
             checkouts.attempt_for(made, me(), return_urls(made))
-        return made.uuid, made.can_pay
+        return made.uuid, made.can_pay, made.status is Status.UNBLOCKED
 
     try:
-        made, is_payable = in_unit_of_work(store)
+        made, is_payable, works = in_unit_of_work(store)
     except Conflict as error:
         return _confirmation(*_chosen(uuid, request.form), problem=error.message), 409
     if is_payable:
         flash("Subscribed. One step is left: press Complete Payment.", "info")
+    elif not works:
+        flash("Subscribed. It works as soon as an administrator has approved it.", "info")
     else:
         flash("Subscribed. The application's keys work for this API from now on.", "success")
     return redirect(url_for("devportal.subscription", uuid=made), 303)

@@ -33,8 +33,6 @@ from portal.models import (
     Billing,
     CheckoutAttempt,
     CheckoutStatus,
-    EngineSubscription,
-    PortalConfiguration,
     Subscription,
     Tenant,
     User,
@@ -212,37 +210,6 @@ def try_again(
     return open_page(engine, subscription_uuid, user_id, urls)
 
 
-def manage_url(engine: BillingEngine, subscription: Subscription, return_url: str) -> str:
-    """Return a single-use address of the customer portal of a subscription's payer.
-
-    :raise portal.errors.Conflict: if there is nothing to manage, or no portal configuration
-    """
-    record = db.session.scalars(
-        select(EngineSubscription)
-        .where(EngineSubscription.am_subscription_id == subscription.subscription_id)
-        .order_by(EngineSubscription.id.desc())
-        .limit(1)
-    ).one_or_none()
-    if record is None or record.customer.shared_customer_id is None:
-        raise Conflict("There is no billing to manage for this subscription yet.")
-    configuration = db.session.scalars(
-        select(PortalConfiguration.configuration_id).where(
-            PortalConfiguration.tenant_id == record.tenant_id,
-            PortalConfiguration.connected_account == record.connected_account,
-        )
-    ).one_or_none()
-    if configuration is None:
-        raise Conflict(
-            "The publisher has not set up the Customer Portal yet. Ask them to open the API's "
-            "Monetization page and press Save."
-        )
-    account, customer_id = record.connected_account, record.customer.shared_customer_id
-    db.session.rollback()
-    return engine.portal_url(
-        account, customer_id, configuration=configuration, return_url=return_url
-    )
-
-
 # --- ending ---------------------------------------------------------------------------------
 
 
@@ -250,7 +217,7 @@ def manage_url(engine: BillingEngine, subscription: Subscription, return_url: st
 class _Ending:
     subscription_id: int
     account: str | None
-    attempts: tuple[tuple[int, str | None], ...]
+    attempts: tuple[int, ...]
     engine_id: str | None
 
 
@@ -284,8 +251,8 @@ def _ask_end(subscription_uuid: str, actor: str, because: str) -> _Ending | None
     if subscription.facts.billing is Billing.ENDED:
         return None
     subscriptions.make(subscription, Move.ASK_END, Cause(because=because, actor=actor))
-    attempts = db.session.execute(
-        select(CheckoutAttempt.attempt_id, CheckoutAttempt.session_id).where(
+    attempts = db.session.scalars(
+        select(CheckoutAttempt.attempt_id).where(
             CheckoutAttempt.am_subscription_id == subscription.subscription_id,
             CheckoutAttempt.status == CheckoutStatus.PENDING,
         )
@@ -293,7 +260,7 @@ def _ask_end(subscription_uuid: str, actor: str, because: str) -> _Ending | None
     return _Ending(
         subscription_id=subscription.subscription_id,
         account=subscription.connected_account,
-        attempts=tuple((row.attempt_id, row.session_id) for row in attempts),
+        attempts=tuple(attempts),
         engine_id=subscription.engine_subscription_id,
     )
 
@@ -306,17 +273,26 @@ def _end_at_engine(engine_for: EngineFor, ending: _Ending) -> None:
     tenant = subscription.api.tenant
     engine = engine_for(tenant)
     db.session.rollback()
-    for attempt_id, session_id in ending.attempts:
-        if session_id is None:
-            # Its address was never shown to anybody, so nobody can pay there.
-            _give_up(attempt_id)
-        else:
-            _apply_page(attempt_id, engine.expire_checkout(account, session_id), actor="stripe")
+    for attempt_id in ending.attempts:
+        close_page(engine_for, attempt_id)
     engine_id = db.session.get_one(Subscription, ending.subscription_id).engine_subscription_id
     db.session.rollback()
     if engine_id is not None:
         publishing.flush(engine, ending.subscription_id)
         engine.cancel_subscription(account, engine_id)
+
+
+def close_page(engine_for: EngineFor, attempt_id: int) -> None:
+    """Close a payment page so that nobody can pay there; a payment that was quicker counts."""
+    attempt = db.session.get_one(CheckoutAttempt, attempt_id)
+    account, session_id = attempt.connected_account, attempt.session_id
+    engine = engine_for(db.session.get_one(Tenant, attempt.tenant_id))
+    db.session.rollback()
+    if session_id is None:
+        # Its address was never shown to anybody, so nobody can pay there.
+        _give_up(attempt_id)
+    else:
+        _apply_page(attempt_id, engine.expire_checkout(account, session_id), actor="stripe")
 
 
 # --- what the worker does -------------------------------------------------------------------

@@ -245,7 +245,8 @@ class Subscription(Model):
     @property
     def can_try_again(self) -> bool:
         """Whether Try again is offered."""
-        return self.facts.billing is Billing.LAPSED
+        facts = self.facts
+        return facts.billing is Billing.LAPSED and facts.approval is not Approval.REJECTED
 
     @property
     def is_billed(self) -> bool:

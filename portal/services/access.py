@@ -23,6 +23,7 @@ from portal.models import (
 from portal.services import quotas
 from portal.services.decisions import Refusal, Standing, causes, decide, holds
 from portal.services.quotas import PlanLimits, State
+from portal.services.subscribing import CREATION
 
 _FOR_DEBT = (Refusal.PAYMENT_OVERDUE, Refusal.AUTHENTICATION_NEEDED)
 #: Until when somebody may pay, counted from when the subscription began to wait.
@@ -171,7 +172,8 @@ def payable_until(subscription: Subscription) -> datetime:
         return expires
     began = db.session.scalar(
         select(func.max(Workflow.wf_created_time)).where(
-            Workflow.wf_reference == str(subscription.subscription_id)
+            Workflow.wf_reference == str(subscription.subscription_id),
+            Workflow.wf_type == CREATION,
         )
     )
     return (began or subscription.created_at) + TIME_TO_PAY

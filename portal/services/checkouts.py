@@ -92,7 +92,9 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
     :raise portal.errors.Conflict: if the subscription does not wait for a payment, or its price
         has been withdrawn
     """
-    if subscription.facts.billing is not Billing.PENDING or subscription.end_requested:
+    facts = subscription.facts
+    is_refused = facts.end_requested or facts.approval is Approval.REJECTED
+    if facts.billing is not Billing.PENDING or is_refused:
         raise Conflict("There is nothing to pay for this subscription now.")
     found = open_attempt(subscription)
     if found is not None and not _too_late_to_open(found):
@@ -309,11 +311,14 @@ def lapse(attempt: CheckoutAttempt, subscription: Subscription, cause: Cause) ->
 def try_again(subscription: Subscription, user: User) -> None:
     """Let a lapsed subscription wait for payment once more.
 
-    :raise portal.errors.Conflict: if the API or its price is not for sale any more
+    :raise portal.errors.Conflict: if the API or its price is not for sale any more, or the
+        subscription was not approved
     :raise portal.errors.MoveRefused: if the subscription has not lapsed
     """
     if not subscription.api.takes_subscriptions:
         raise Conflict("This API takes no new subscriptions. Look for a newer version.")
+    if subscription.facts.approval is Approval.REJECTED:
+        raise Conflict("This subscription was not approved. There is nothing to pay for.")
     cause = Cause(because="The subscriber tries to pay again.", actor=user.qualified_name)
     if subscriptions.make(subscription, Move.TRY_AGAIN, cause):
         subscribing.wait_for_payment(subscription)

@@ -15,7 +15,7 @@ from portal.models.api import Api
 from portal.models.customer import SharedCustomer
 from portal.models.inbox import InboxEvent
 from portal.models.policy import BillingPlan, Policy
-from portal.models.tenant import Tenant
+from portal.models.tenant import Need, Tenant
 from portal.models.types import new_uuid
 from portal.services import attributes, money_rules
 from portal.services.attributes import Attribute
@@ -40,6 +40,7 @@ class Configuration:
     checkout_success_url: str = ""
     checkout_cancel_url: str = ""
     publishers_edit_plans: bool = False
+    subscriptions_need: Need = Need.PAYMENT
     attributes: tuple[Attribute, ...] = ()
     grace_days: str = "0"
     reminder_days: str = ""
@@ -101,6 +102,7 @@ def configure(tenant: Tenant, wanted: Configuration, defaults: Defaults) -> None
     tenant.reminder_days = money_rules.reminder_days(wanted.reminder_days)
     tenant.platform_fee_percent = money_rules.fee_percent(wanted.platform_fee_percent)
     tenant.publishers_edit_plans = wanted.publishers_edit_plans
+    tenant.subscriptions_need = wanted.subscriptions_need
     tenant.monetization_attributes = attributes.stored(wanted.attributes)
 
 

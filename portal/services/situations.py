@@ -136,12 +136,12 @@ def at(moment: datetime) -> str:
 def _words(row: Subscription, pay_until: datetime | None) -> str:
     facts = row.facts_in_force
     rules = (
-        (facts.billing is Billing.ENDED, f"Ended {at(row.ended_at)}" if row.ended_at else "Ended"),
+        (facts.billing is Billing.ENDED, _ended(row)),
         (facts.approval is Approval.REJECTED, "Not approved"),
         (facts.billing is Billing.LAPSED, LAPSED),
         (facts.end_requested, "Being ended at the payment provider"),
-        (facts.billing is Billing.PENDING, _payable(pay_until)),
-        (facts.approval is Approval.PENDING, "Waits for approval"),
+        (facts.billing is Billing.PENDING, _payable(facts.approval, pay_until)),
+        (facts.approval is Approval.PENDING, _undecided(facts.billing)),
         (facts.block is Block.ALL, "Blocked by the publisher"),
         (facts.billing is Billing.OVERDUE, _overdue(row)),
         (facts.block is Block.PRODUCTION, "Only sandbox keys work"),
@@ -157,8 +157,20 @@ def until_words(until: datetime | None) -> str:
     return f"Access until {at(until)}" if until else "Access goes on for now"
 
 
-def _payable(until: datetime | None) -> str:
-    return f"Pay by {at(until)}" if until else "Waits for payment"
+def _ended(row: Subscription) -> str:
+    words = f"Ended {at(row.ended_at)}" if row.ended_at else "Ended"
+    return f"{words}: not approved" if row.facts.approval is Approval.REJECTED else words
+
+
+def _payable(approval: Approval, until: datetime | None) -> str:
+    words = f"Pay by {at(until)}" if until else "Waits for payment"
+    if approval is Approval.APPROVED:
+        return f"Approved, not paid yet. {words}"
+    return f"{words}; waits for approval too" if approval is Approval.PENDING else words
+
+
+def _undecided(billing: Billing) -> str:
+    return "Paid; waits for approval" if billing is Billing.PAID else "Waits for approval"
 
 
 def _overdue(row: Subscription) -> str:

@@ -8,7 +8,9 @@ from portal.extensions import db
 from portal.models import (
     Api,
     Application,
+    Approval,
     Billing,
+    Need,
     Offer,
     Policy,
     PolicyVersion,
@@ -20,20 +22,25 @@ from portal.services import subscriptions
 from portal.services.subscriptions import Cause
 
 CREATION = "AM_SUBSCRIPTION_CREATION"
+#: The workflow of an approval, beside that of the payment.
+APPROVAL = "AM_SUBSCRIPTION_APPROVAL"
 
 
 def subscribe(user: User, application: Application, api: Api, policy: Policy) -> Subscription:
     """Subscribe an application; free plans work at once, commercial ones wait for payment.
 
-    The subscription keeps the version of the plan that is for sale now, whatever becomes of the
-    plan later. A commercial plan is sold through the account that its price stands in.
+    Where the tenant wants it, an administrator decides about each as well, or instead: then
+    nothing is charged through the engine. The subscription keeps the version of the plan that is
+    for sale now, whatever becomes of the plan later. A commercial plan that is paid is sold
+    through the account that its price stands in.
 
     :raise portal.errors.Conflict: if the API takes no subscriptions, the plan is not for sale,
         or the application already has a living subscription to this API
     :raise portal.errors.NotAllowed: if the plan is not for this person's roles
     """
     _check(user, application, api, policy)
-    offer = offer_of(api, policy) if policy.is_commercial else None
+    need = Need(api.tenant.subscriptions_need)
+    offer = offer_of(api, policy) if policy.is_commercial and need.asks_payment else None
     version: PolicyVersion = offer.price.policy_version if offer else policy.current
     subscription = Subscription(
         tenant_id=api.tenant_id,
@@ -41,17 +48,28 @@ def subscribe(user: User, application: Application, api: Api, policy: Policy) ->
         application=application,
         policy_version=version,
         billing=Billing.PENDING if offer else Billing.NOT_REQUIRED,
+        approval=Approval.PENDING if need.asks_approval else Approval.NOT_REQUIRED,
         connected_account=offer.price.connected_account if offer else None,
         live_key=subscriptions.live_key(application.application_id, api.api_id),
     )
-    waits = "waits for payment" if offer else "free plan, active at once"
+    words = _waits_for(policy, is_paid=offer is not None, is_approved=need.asks_approval)
     cause = Cause(
-        because=f"Subscribed to {policy.display_name}: {waits}.", actor=user.qualified_name
+        because=f"Subscribed to {policy.display_name}: {words}.", actor=user.qualified_name
     )
     _insert_once(subscription, cause)
     if offer:
         wait_for_payment(subscription)
+    if need.asks_approval:
+        _open_workflow(subscription, APPROVAL, "Waits for approval")
     return subscription
+
+
+def _waits_for(policy: Policy, *, is_paid: bool, is_approved: bool) -> str:
+    if is_paid:
+        return "waits for payment and approval" if is_approved else "waits for payment"
+    if is_approved:
+        return "waits for approval"
+    return "active at once" if policy.is_commercial else "free plan, active at once"
 
 
 def _check(user: User, application: Application, api: Api, policy: Policy) -> None:
@@ -101,10 +119,14 @@ def _insert_once(subscription: Subscription, cause: Cause) -> None:
 
 def wait_for_payment(subscription: Subscription) -> Workflow:
     """Store the workflow that a payment will approve."""
+    return _open_workflow(subscription, CREATION, "Waits for payment")
+
+
+def _open_workflow(subscription: Subscription, kind: str, words: str) -> Workflow:
     workflow = Workflow(
         wf_reference=str(subscription.subscription_id),
-        wf_type=CREATION,
-        wf_status_desc="Waits for payment",
+        wf_type=kind,
+        wf_status_desc=words,
         tenant_id=subscription.tenant_id,
         tenant_domain=subscription.api.tenant.tenant_domain,
     )

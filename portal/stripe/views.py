@@ -12,7 +12,7 @@ from portal.billing.engine import EventKind
 from portal.crashpoints import crashpoint
 from portal.errors import BillingEngineError, Conflict, InvalidSignature, NotFound, PortalError
 from portal.extensions import csrf, db, limiter
-from portal.flows import payments
+from portal.flows import managing, payments
 from portal.models import Billing, CheckoutAttempt, CheckoutStatus, Status, Subscription, Tenant
 from portal.models.tenant import SUPER_TENANT
 from portal.services import inbox
@@ -128,7 +128,7 @@ def portal_url() -> Response:
         raise NotFound("Subscription not found")
     back = absolute(url_for("devportal.subscription", uuid=uuid))
     engine = engine_of(subscription.api.tenant)
-    return redirect(payments.manage_url(engine, subscription, back), 303)
+    return redirect(managing.manage_url(engine, subscription, back), 303)
 
 
 @bp.post("/webhook")

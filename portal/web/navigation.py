@@ -56,6 +56,7 @@ ITEMS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("Set-up", "checklist", "admin.home"),
         ("Advanced configuration", "settings", "admin.configuration"),
         ("Plans", "receipt-2", "admin.plans"),
+        ("Approvals", "check", "admin.approvals"),
         ("Publish usage", "cloud-upload", "admin.usage"),
         ("Events", "webhook", "admin.events"),
         ("Mailbox", "send", "admin.mailbox"),

@@ -12,6 +12,7 @@ NAMED = {
     "/publisher/apis/": "api",
     "/publisher/plans/": "policy",
     "/publisher/subscriptions/": "subscription",
+    "/admin/approvals/": "subscription",
     "/admin/plans/": "policy",
     "/api/am/admin/v4/throttling/": "policy",
     "/api/am/devportal/v3/apis/": "api",

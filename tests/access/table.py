@@ -232,6 +232,7 @@ ROUTES = {
     """,
     "administrators": """
         GET /admin/
+        GET /admin/approvals
         GET /admin/check
         GET /admin/configuration
         POST /admin/configuration
@@ -245,6 +246,10 @@ ROUTES = {
         POST /admin/usage
     """,
     "the tenant's own": """
+        POST /admin/approvals/<uuid:uuid>/approve
+        GET /admin/approvals/<uuid:uuid>/reject
+        POST /admin/approvals/<uuid:uuid>/reject
+        POST /admin/approvals/refunds/<int:number>
         GET /admin/events/<event_id>
         GET /admin/plans/<uuid:uuid>/delete
         POST /admin/plans/<uuid:uuid>/delete

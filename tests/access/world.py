@@ -25,6 +25,8 @@ from portal.models import (
     InboxEvent,
     KeyType,
     Outcome,
+    Refund,
+    RefundStatus,
     UsageBatch,
     User,
 )
@@ -211,6 +213,10 @@ def _objects(
     batch = _batch(working.subscription_id, api.tenant_id)
     make.save(batch)
     make.save(_event(api.tenant_id))
+    refund = _refund(bought.subscription_id, api.tenant_id)
+    make.save(refund)
+    # The same number stands in the addresses of both.
+    assert refund.refund_id == batch.batch_id
     world.names |= {
         "api": api.api_uuid,
         "draft": draft.api_uuid,
@@ -270,6 +276,17 @@ def _batch(subscription_id: int, tenant_id: int) -> UsageBatch:
         last_at=now - timedelta(hours=1),
         stamp=now - timedelta(hours=1),
         state=BatchState.UNKNOWN,
+    )
+
+
+def _refund(subscription_id: int, tenant_id: int) -> Refund:
+    return Refund(
+        tenant_id=tenant_id,
+        am_subscription_id=subscription_id,
+        engine_subscription_id=f"sub_{tenant_id}",
+        connected_account=ACCOUNT,
+        because="Not approved.",
+        status=RefundStatus.REFUSED,
     )
 
 

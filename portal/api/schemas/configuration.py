@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_pascal
 
 from portal.api.schemas.base import Resource, Schema, Text
-from portal.models import Tenant
+from portal.models import Need, Tenant
 from portal.services import attributes
 from portal.services.attributes import Attribute
 from portal.services.setup import Configuration, Defaults
@@ -47,6 +47,7 @@ class TenantConfig(Resource):
     checkout_success_url: Url = ""
     checkout_cancel_url: Url = ""
     publishers_edit_plans: bool = False
+    subscriptions_need: Need = Need.PAYMENT
 
     def configuration(self) -> Configuration:
         """Return it as the set-up's rules read it; what is masked is left alone."""
@@ -57,6 +58,7 @@ class TenantConfig(Resource):
             checkout_success_url=self.checkout_success_url,
             checkout_cancel_url=self.checkout_cancel_url,
             publishers_edit_plans=self.publishers_edit_plans,
+            subscriptions_need=self.subscriptions_need,
             attributes=tuple(
                 Attribute(
                     name=item.name,
@@ -102,4 +104,5 @@ def to_json(tenant: Tenant, defaults: Defaults) -> TenantConfig:
         checkout_success_url=tenant.checkout_success_url or defaults.success_url,
         checkout_cancel_url=tenant.checkout_cancel_url or defaults.cancel_url,
         publishers_edit_plans=tenant.publishers_edit_plans,
+        subscriptions_need=Need(tenant.subscriptions_need),
     )

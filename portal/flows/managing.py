@@ -1,0 +1,39 @@
+"""The customer portal, where a payer changes cards and cancels."""
+
+from sqlalchemy import select
+
+from portal.billing.engine import BillingEngine
+from portal.errors import Conflict
+from portal.extensions import db
+from portal.models import EngineSubscription, PortalConfiguration, Subscription
+
+
+def manage_url(engine: BillingEngine, subscription: Subscription, return_url: str) -> str:
+    """Return a single-use address of the customer portal of a subscription's payer.
+
+    :raise portal.errors.Conflict: if there is nothing to manage, or no portal configuration
+    """
+    record = db.session.scalars(
+        select(EngineSubscription)
+        .where(EngineSubscription.am_subscription_id == subscription.subscription_id)
+        .order_by(EngineSubscription.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if record is None or record.customer.shared_customer_id is None:
+        raise Conflict("There is no billing to manage for this subscription yet.")
+    configuration = db.session.scalars(
+        select(PortalConfiguration.configuration_id).where(
+            PortalConfiguration.tenant_id == record.tenant_id,
+            PortalConfiguration.connected_account == record.connected_account,
+        )
+    ).one_or_none()
+    if configuration is None:
+        raise Conflict(
+            "The publisher has not set up the Customer Portal yet. Ask them to open the API's "
+            "Monetization page and press Save."
+        )
+    account, customer_id = record.connected_account, record.customer.shared_customer_id
+    db.session.rollback()
+    return engine.portal_url(
+        account, customer_id, configuration=configuration, return_url=return_url
+    )
