@@ -1,19 +1,26 @@
 """Grace after a failed payment: until when calls go on, and what is told before they stop."""
 
+import email
+import email.policy
+import os
 import random
 import smtplib
+import socketserver
+import threading
 from datetime import timedelta
 
 import pytest
 import time_machine
+from pydantic import SecretStr
 
 from portal import clock
 from portal.extensions import db, mail
 from portal.flows import mailing, warning
-from portal.models import Notice, Status, Subscription, Tenant
+from portal.models import Mail, Notice, Status, Subscription, Tenant
 from portal.services import access, notices, subscriptions
 from portal.services.subscriptions import Cause, Move
-from portal.web.mail import mailer
+from portal.web import mail as web_mail
+from portal.web.mail import flask_config, mailer
 from portal.web.unit_of_work import in_unit_of_work, unit_of_work
 
 DAY = timedelta(days=1)
@@ -193,9 +200,11 @@ def test_a_notice_can_be_dismissed_and_stays_in_the_list(paid):
 # --- a month of random failures ---------------------------------------------------------------
 
 STEP = timedelta(hours=6)
+#: How many months are tried; a large number takes minutes.
+MONTHS = int(os.environ.get("GRACE_MONTHS", "3"))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(MONTHS))
 def test_no_block_comes_before_its_notices_in_a_month_of_random_failures(
     paid, policy, moving, seed
 ):
@@ -340,8 +349,6 @@ def test_a_portal_without_mail_keeps_its_notices_to_itself(paid):
     ],
 )
 def test_what_the_mail_server_answers_decides(paid, monkeypatch, error, state):
-    from portal.web import mail as web_mail
-
     sent = []
 
     class Backend:
@@ -373,3 +380,113 @@ def test_two_workers_at_once_store_and_send_each_notice_once(paid, moving):
     assert kinds() == ["PAYMENT_FAILED", "GRACE_ENDING"]
     assert len(post.letters) == 2
     assert paid.subscription.status is Status.UNBLOCKED
+
+
+# --- other notices, and a real mail server ----------------------------------------------------
+
+
+def test_a_trial_that_ends_is_told_three_days_before_and_once(paid, moving):
+    with unit_of_work():
+        subscription = paid.subscription
+        subscription.engine_status = "trialing"
+        subscription.period_end = clock.now() + 5 * DAY
+    warning.sweep()
+    assert kinds() == []
+    moving.shift(2 * DAY + timedelta(minutes=1))
+    warning.sweep()
+    warning.sweep()
+
+    assert kinds() == ["TRIAL_ENDING"]
+    assert "trial ends on" in db.session.query(Notice.subject).scalar()
+
+
+def test_a_cancellation_is_confirmed_and_withdrawn_again(paid, moving):
+    paid.deliver(*paid.engine.provider.cancel_at_period_end(paid.engine_id))
+    notice = db.session.query(Notice).one()
+    assert notice.kind == "CANCELLED"
+    assert notice.relevant_until == paid.subscription.cancel_at
+    moving.shift(60)
+    paid.deliver(*paid.engine.provider.keep(paid.engine_id))
+
+    db.session.rollback()
+    assert db.session.query(Notice).one().closed_at is not None
+
+
+def test_an_end_is_told_and_settles_what_was_told_before(paid, moving):
+    fail(paid)
+    moving.shift(60)
+    paid.deliver(*paid.engine.provider.end(paid.engine_id))
+
+    db.session.rollback()
+    assert kinds() == ["PAYMENT_FAILED", "ENDED"]
+    first, last = db.session.query(Notice).order_by(Notice.notice_id)
+    assert first.closed_at is not None
+    assert last.closed_at is None
+
+
+class MailServer(socketserver.StreamRequestHandler):
+    """As much of a mail server as takes one letter."""
+
+    def handle(self):
+        self.say("220 mail.test")
+        for line in self.rfile:
+            word = line.split()[0].upper()
+            if word == b"DATA":
+                self.say("354 go on")
+                self.server.letter = b"".join(iter(self.rfile.readline, b".\r\n"))
+            self.say("221 bye" if word == b"QUIT" else "250 fine")
+            if word == b"QUIT":
+                return
+
+    def say(self, text):
+        self.wfile.write(f"{text}\r\n".encode())
+
+
+def test_a_mail_server_gets_the_whole_letter(paid, settings, app):
+    fail(paid)
+    with socketserver.TCPServer(("127.0.0.1", 0), MailServer) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        wanted = settings.model_copy(
+            update={"mail_url": SecretStr(f"smtp://127.0.0.1:{server.server_address[1]}")}
+        )
+        app.config.update(flask_config(wanted))
+        mail.init_app(app)
+        assert mailing.send_due(web_mail._send, footer="http://portal.test/{}") == 1
+        thread.join(20)
+
+    letter = email.message_from_bytes(server.letter, policy=email.policy.default)
+    assert letter["To"] == "dana@example.com"
+    assert letter["Message-ID"] == f"<{db.session.query(Notice.uuid).scalar()}@127.0.0.1>"
+    assert letter["Auto-Submitted"] == "auto-generated"
+    assert paid.uuid in letter.get_content()
+    assert outbox() == [("sent", 1)]
+
+
+@pytest.mark.all_databases
+def test_the_mailbox_keeps_a_letter_once_and_shows_it_to_its_tenant_only(
+    paid, settings, app, factories, browser
+):
+    fail(paid)
+    wanted = settings.model_copy(update={"mail_url": SecretStr("mailbox:")})
+    app.config.update(flask_config(wanted))
+    app.extensions["portal_settings"] = wanted
+    mail.init_app(app)
+    assert mailing.send_due(mailer()) == 1
+    with unit_of_work():
+        db.session.query(Notice).one().mail_state = "waiting"
+        db.session.query(Notice).one().mail_next_at = clock.now()
+    assert mailing.send_due(mailer()) == 1
+
+    assert db.session.query(Mail).count() == 1
+    subject = db.session.query(Mail.subject).scalar()
+    factories.user("adam", "admin")
+    browser.client.delete_cookie("portal_session")
+    browser.sign_in("adam")
+    assert subject in browser.get("/admin/mailbox").text
+    assert "Calls go through until" in browser.get(browser.link(subject)).text
+    number = db.session.query(Mail.mail_id).scalar()
+    factories.user("eve", "admin", tenant=factories.tenant("other.example"))
+    browser.client.delete_cookie("portal_session")
+    browser.sign_in("eve@other.example")
+    browser.get(f"/admin/mailbox/{number}", expect=404)
