@@ -20,6 +20,7 @@ VIEWS = (
     "devportal_apis",
     "devportal_applications",
     "devportal_subscriptions",
+    "plan_changes",
     "usage_intake",
 )
 

@@ -32,6 +32,13 @@ PROBLEMS = {
             remedy="Get a new one from /oauth2/token and send it as Authorization: Bearer.",
         ),
         RestProblem(
+            status=402,
+            slug="payment-declined",
+            title="The payment did not go through",
+            sentence="The card was declined, or its owner has to confirm. Nothing was changed.",
+            remedy="Pay with another card in the Customer Portal, then send it again.",
+        ),
+        RestProblem(
             status=403,
             slug="forbidden",
             title="The token is not for this",

@@ -109,6 +109,15 @@ class SubscriptionBody(Schema):
     throttling_policy: Annotated[Text, StringConstraints(min_length=1, max_length=60)]
 
 
+class SubscriptionUpdate(SubscriptionBody):
+    """A subscription as it shall be: only its plan can change."""
+
+    status: SubscriptionStatus | None = None
+    requested_throttling_policy: (
+        Annotated[Text, StringConstraints(min_length=1, max_length=60)] | None
+    ) = Field(None, description="The plan to change to; without it, `throttlingPolicy` is.")
+
+
 class DevportalSubscriptionQuery(Paging):
     """Whose subscriptions are wanted."""
 
@@ -132,6 +141,12 @@ class BlockQuery(SubscriptionQuery):
     """Which subscription shall be blocked, and for which calls."""
 
     block_state: Literal["BLOCKED", "PROD_ONLY_BLOCKED"]
+
+
+class ChangePlanQuery(SubscriptionQuery):
+    """Which subscription shall move to which plan."""
+
+    business_plan: Annotated[Text, StringConstraints(min_length=1, max_length=60)]
 
 
 class ApiOfSubscription(Schema):

@@ -1,0 +1,91 @@
+"""Changing the plan over REST, by the subscriber and by the publisher."""
+
+import pytest
+
+from tests.functional.devportal.conftest import row_of
+from tests.support.rest import Rest
+
+
+@pytest.fixture
+def plans(market):
+    f = market.factories
+    return (
+        f.fixed_policy("9.99", name="Bronze"),
+        f.fixed_policy("29.99", name="Gold"),
+        f.policy("Free"),
+    )
+
+
+@pytest.fixture
+def bought(market, plans):
+    """A subscription of Dana's, and programs of hers and of the publisher's."""
+
+    def buy(number: int):
+        owner = market.developer
+        application = market.factories.application("Fleet", owner=owner)
+        api = market.api("Weather", *plans)
+        uuid = market.bought(api, plans[number], application)
+        hers = Rest(market.browser.client.application, owner, "devportal/v3")
+        his = Rest(market.browser.client.application, api.provider, "publisher/v4")
+        body = {
+            "applicationId": application.uuid,
+            "apiId": api.api_uuid,
+            "throttlingPolicy": plans[number].name,
+            "status": "UNBLOCKED",
+        }
+        return uuid, hers, his, body
+
+    return buy
+
+
+def plan_of(uuid):
+    return row_of(uuid).plan_name
+
+
+def test_the_subscriber_changes_the_plan_and_pays_for_it_at_once(market, bought):
+    uuid, hers, _, body = bought(0)
+    place = f"/subscriptions/{uuid}"
+    tag = hers.get(place).headers["ETag"]
+    wanted = body | {"requestedThrottlingPolicy": "gold"}
+    answer = hers.put(place, wanted, match=tag)
+    assert (answer.status_code, answer.json["throttlingPolicy"]) == (200, "Gold")
+    assert plan_of(uuid) == "Gold"
+    assert hers.put(place, wanted, match=tag).status_code == 412
+    again = hers.put(place, body | {"throttlingPolicy": "Gold"})
+    assert (again.status_code, again.json["throttlingPolicy"]) == (200, "Gold")
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "sentence"),
+    [
+        ({"status": None}, 400, "Request must contain status of the subscription"),
+        ({"status": "BLOCKED"}, 400, "Cannot update subscriptions with provided or existing"),
+        ({"throttlingPolicy": "Platinum"}, 404, "does not offer the plan Platinum"),
+        ({"throttlingPolicy": "Free"}, 400, "not offered for a change"),
+        ({"apiId": "00000000-0000-4000-8000-000000000000"}, 400, "keeps its application"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_changed_is_said(bought, changed, status, sentence):
+    uuid, hers, _, body = bought(0)
+    answer = hers.put(f"/subscriptions/{uuid}", body | changed)
+    assert answer.status_code == status, answer.json
+    assert sentence in answer.json["description"]
+    assert plan_of(uuid) == "Bronze"
+
+
+def test_a_publisher_cannot_make_a_subscriber_pay(bought):
+    uuid, _, his, _ = bought(0)
+    query = {"subscriptionId": uuid, "businessPlan": "Gold"}
+    refused = his.post("/subscriptions/change-business-plan", query_string=query)
+    assert refused.status_code == 409
+    assert "only the subscriber can agree" in refused.json["description"]
+    assert plan_of(uuid) == "Bronze"
+
+
+def test_a_publisher_moves_a_subscriber_to_a_plan_that_costs_nothing_now(bought):
+    uuid, _, his, _ = bought(1)
+    query = {"subscriptionId": uuid, "businessPlan": "bronze"}
+    moved = his.post("/subscriptions/change-business-plan", query_string=query)
+    assert (moved.status_code, moved.json["throttlingPolicy"]) == (200, "Bronze")
+    assert plan_of(uuid) == "Bronze"
