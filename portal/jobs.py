@@ -32,10 +32,12 @@ from portal.flows import (
     warning,
 )
 from portal.models import Subscription, Tenant
+from portal.services import expiry
 from portal.services import publishing as runs
 from portal.web import queue
 from portal.web.engines import engine_of, settings
 from portal.web.mail import mailer
+from portal.web.unit_of_work import in_unit_of_work
 
 log = structlog.get_logger()
 
@@ -59,6 +61,7 @@ def init_app(app: Flask) -> None:
     tasks.periodic("sweep", crontab(minute="*"), sweep)
     tasks.periodic("publish_all", crontab(minute="7"), publish_all)
     tasks.periodic("read_books", crontab(minute="37"), read_books)
+    tasks.periodic("forget", crontab(hour="3", minute="23"), forget)
 
 
 # --- what is done ---------------------------------------------------------------------------
@@ -140,6 +143,12 @@ def publish_all() -> None:
 def read_books() -> None:
     """Bring the copies of invoices and payments up to date; each hour."""
     bookkeeping.read_all(engine_of)
+
+
+def forget() -> None:
+    """Delete codes, tokens and keys of the authorization server that are of no use any more."""
+    while in_unit_of_work(expiry.forget_some):
+        pass
 
 
 def _each(*pieces: Callable[[], object]) -> None:

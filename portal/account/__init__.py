@@ -10,5 +10,6 @@ bp = Blueprint("account", __name__)
 def register(app: Flask) -> None:
     """Add the blueprint's routes to the app."""
     import_module("portal.account.views")
+    import_module("portal.account.outside")
     import_module("portal.account.operations").init_app(app)
     app.register_blueprint(bp)

@@ -1,6 +1,6 @@
 """The front page, signing in and out, the pages that explain refusals, and operations."""
 
-from flask import flash, redirect, render_template, request, session, url_for
+from flask import flash, make_response, redirect, render_template, request, session, url_for
 from flask_login import current_user, logout_user
 from werkzeug.wrappers import Response
 
@@ -8,10 +8,12 @@ from portal.account import bp
 from portal.account.forms import SignInForm
 from portal.errors import NotFound
 from portal.extensions import limiter, login_manager
-from portal.models.user import User
-from portal.services import accounts
+from portal.models.tenant import SUPER_TENANT
+from portal.models.user import ADMIN, User
+from portal.services import accounts, identity_providers
 from portal.services.decisions import Refusal
-from portal.web.access import local_path, public
+from portal.web import outside_sign_in
+from portal.web.access import local_path, me, public
 from portal.web.authenticated import begin_session
 from portal.web.navigation import portals_for_user
 
@@ -58,22 +60,60 @@ def sign_in() -> tuple[str, int] | Response:
         if current_user.is_authenticated and not request.args.get("again"):
             return redirect(local_path(request.args.get("next"), _home()), 303)
         form.next.data = local_path(request.args.get("next"), "")
-        return render_template("account/sign_in.html", form=form, failed=False), 200
+        return _sign_in_page(form, request.args.get("tenant", SUPER_TENANT)), 200
     if form.validate_on_submit():
-        user = accounts.authenticate(form.username.data or "", form.password.data or "")
-        if user is not None:
+        name = form.username.data or ""
+        user = accounts.authenticate(name, form.password.data or "")
+        domain = accounts.split_name(name)[1]
+        if user is not None and _may_use_password(user):
             begin_session(user)
             return redirect(local_path(form.next.data, _home()), 303)
-        return render_template("account/sign_in.html", form=form, failed=True), 401
-    return render_template("account/sign_in.html", form=form, failed=False), 422
+        return _sign_in_page(form, domain, failed=True), 401
+    return _sign_in_page(form, SUPER_TENANT), 422
+
+
+def _may_use_password(user: User) -> bool:
+    """Whether a password is enough: not where the tenant has its own identity provider.
+
+    Administrators keep theirs, so that wrong settings of the provider can be mended.
+    """
+    return user.has_role(ADMIN) or identity_providers.enabled_for(user.tenant_domain) is None
+
+
+def _sign_in_page(form: SignInForm, domain: str, *, failed: bool = False) -> str:
+    domain = domain.strip().lower()
+    provider = identity_providers.enabled_for(domain)
+    target = local_path(form.next.data, "") or None
+    elsewhere = (
+        {
+            "host": identity_providers.host(provider),
+            "domain": domain,
+            "url": url_for("account.outside", domain=domain, next=target),
+        }
+        if provider
+        else None
+    )
+    return render_template(
+        "account/sign_in.html",
+        form=form,
+        failed=failed,
+        elsewhere=elsewhere,
+        asked=domain if domain != SUPER_TENANT else "",
+    )
 
 
 @bp.post("/account/sign-out")
 @public
 def sign_out() -> Response:
-    """End the session."""
+    """End the session, and the one at the identity provider if there is one."""
+    end = outside_sign_in.end_address(me()) if current_user.is_authenticated else None
     logout_user()
     session.clear()
+    if end is not None:
+        # No redirect: form-action would keep the browser from following it to another origin.
+        page = make_response(render_template("account/signed_out.html", end=end))
+        page.headers["Refresh"] = f"0;url={end}"
+        return page
     flash("You have signed out.", "success")
     return redirect(url_for("account.front"), 303)
 

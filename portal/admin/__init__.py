@@ -6,9 +6,21 @@ from flask import Blueprint, Flask
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
+VIEWS = (
+    "views",
+    "plans",
+    "approvals",
+    "usage",
+    "source",
+    "events",
+    "mailbox",
+    "identity",
+    "people",
+)
+
 
 def register(app: Flask) -> None:
     """Add the blueprint's routes to the app."""
-    for name in ("views", "plans", "approvals", "usage", "source", "events", "mailbox"):
+    for name in VIEWS:
         import_module(f"portal.admin.{name}")
     app.register_blueprint(bp)

@@ -2,6 +2,7 @@
 
 from flask import flash, redirect, render_template, url_for
 from flask_wtf import FlaskForm
+from sqlalchemy import inspect
 from werkzeug.wrappers import Response
 from wtforms import BooleanField, PasswordField, RadioField, StringField
 from wtforms.fields.choices import SelectChoice
@@ -98,6 +99,9 @@ def _read_out(tenant_id: int) -> None:
 @admin_only
 def test_source() -> Response:
     """Ask the stored source whether it works."""
+    if not inspect(source_settings.stored(me().tenant_id)).persistent:
+        flash("There is no other source yet: the gateway counts. Save one first.", "warning")
+        return redirect(url_for("admin.usage_source"), 303)
     try:
         seen = gathering.examine(me().tenant_id)
     except SourceUnavailable as error:

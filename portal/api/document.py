@@ -36,6 +36,7 @@ same request makes nothing more and gets the same answer.
 REFUSALS = {
     400: ("Invalid", "Something that was sent is wrong; `error` says which field and why."),
     401: ("Unauthorized", "There is no valid bearer token."),
+    402: ("PaymentDeclined", "The card was declined, or its owner has to confirm."),
     403: ("Forbidden", "The token lacks the scope, or its owner may not do this."),
     404: ("NotFound", "There is no such thing, or it belongs to somebody else."),
     409: ("Conflict", "The state of things does not permit it now."),

@@ -1,7 +1,6 @@
 """``flask people``: the first administrator, and everybody after."""
 
 import re
-import secrets
 
 import click
 from flask.cli import with_appcontext
@@ -11,12 +10,10 @@ from portal.extensions import db
 from portal.models.tenant import Tenant
 from portal.models.user import PORTAL_ROLES, User
 from portal.services import accounts
+from portal.services import people as services
 from portal.web.unit_of_work import unit_of_work
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DOMAIN = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
-#: Without letters and digits that people mix up when they copy a password by hand.
-_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 @click.group()
@@ -44,12 +41,12 @@ def add(name: str, roles: tuple[str, ...], display_name: str | None, email: str 
     made with its first person.
     """
     username, domain = accounts.split_name(name)
-    if not _NAME.fullmatch(username) or not _DOMAIN.fullmatch(domain):
+    if not services.is_name(username) or not _DOMAIN.fullmatch(domain):
         raise click.ClickException(
             f"{name} is no name: use letters, digits, dots and hyphens, as in dana or "
             "dana@bluewater.example."
         )
-    password = _password()
+    password = services.new_password()
     with unit_of_work():
         if accounts.find(name) is not None:
             raise click.ClickException(
@@ -72,13 +69,11 @@ def add(name: str, roles: tuple[str, ...], display_name: str | None, email: str 
 @with_appcontext
 def password(name: str) -> None:
     """Give a person a new password, print it, and sign them out everywhere."""
-    fresh = _password()
     with unit_of_work():
         user = accounts.find(name)
         if user is None:
             raise click.ClickException(f"There is nobody called {name}.")
-        user.password_hash = accounts.hash_password(fresh)
-        user.session_epoch += 1
+        fresh = services.give_password(user)
     click.echo(f"{name} signs in with the password {fresh}")
 
 
@@ -89,8 +84,3 @@ def _tenant(domain: str) -> Tenant:
         db.session.add(found)
         db.session.flush()
     return found
-
-
-def _password() -> str:
-    groups = ("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
-    return "-".join(groups)

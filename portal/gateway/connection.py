@@ -1,37 +1,17 @@
-"""Connections to back ends: pooled, only to addresses that are permitted, never by redirect.
-
-The address is decided where the socket is opened, so that a name which leads elsewhere at the
-second look-up (DNS rebinding) gains nothing.
-"""
+"""Connections to back ends: pooled, only to addresses that are permitted, never by redirect."""
 
 import os
-import socket
-from collections.abc import Collection
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any
 
 import requests
 from flask import Flask
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-from urllib3.util import Timeout
 
-from portal.errors import PortalError
-from portal.services.backends import permitted_addresses
+from portal.web.outgoing import ForbiddenAddress, guarded_session
 
-#: Connections kept to one back end; as many as a worker process has threads.
-POOL = 16
-#: Back ends whose connections are kept.
-HOSTS = 64
+__all__ = ["CONNECT_SECONDS", "READ_SECONDS", "ForbiddenAddress", "session_of"]
+
 CONNECT_SECONDS = 5.0
 #: How long a back end may stay silent, before its answer and between parts of it.
 READ_SECONDS = 30.0
-
-
-class ForbiddenAddress(Exception):
-    """The back end's name leads to an address where the gateway may not call."""
 
 
 def session_of(app: Flask) -> requests.Session:
@@ -39,74 +19,6 @@ def session_of(app: Flask) -> requests.Session:
     kept: tuple[int, requests.Session] | None = app.extensions.get("gateway_session")
     if kept is None or kept[0] != os.getpid():
         allowlist = app.extensions["portal_settings"].backend_allowlist
-        kept = (os.getpid(), _session(allowlist))
+        kept = (os.getpid(), guarded_session(allowlist))
         app.extensions["gateway_session"] = kept
     return kept[1]
-
-
-def _session(allowlist: Collection[str]) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    session.headers.clear()
-    # One subscriber's cookies must never be sent with another one's call.
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(allowlist)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
-
-
-class _Adapter(HTTPAdapter):
-    def __init__(self, allowlist: Collection[str]) -> None:
-        self._allowlist = allowlist
-        super().__init__(pool_connections=HOSTS, pool_maxsize=POOL, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        super().init_poolmanager(*args, **more)
-        manager: PoolManager = self.poolmanager
-        manager.pool_classes_by_scheme = _guarded_pools(self._allowlist)
-
-
-def _guarded_pools(allowlist: Collection[str]) -> dict[str, Any]:
-    class Plain(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return _connect(self, "http", allowlist)
-
-    class Secure(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return _connect(self, "https", allowlist)
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    return {"http": PlainPool, "https": SecurePool}
-
-
-def _connect(connection: HTTPConnection, scheme: str, allowlist: Collection[str]) -> socket.socket:
-    host = f"[{connection.host}]" if ":" in connection.host else connection.host
-    try:
-        addresses = permitted_addresses(f"{scheme}://{host}:{connection.port}", allowlist)
-    except PortalError as error:
-        raise ForbiddenAddress from error
-    except OSError as error:
-        raise NewConnectionError(connection, "the name does not resolve") from error
-    seconds = Timeout.resolve_default_timeout(connection.timeout)
-    failure: OSError = OSError("no address")
-    for address in addresses:
-        try:
-            return _open(address, connection, seconds)
-        except OSError as error:
-            failure = error
-    if isinstance(failure, TimeoutError):
-        raise ConnectTimeoutError(connection, "timed out") from failure
-    raise NewConnectionError(connection, str(failure)) from failure
-
-
-def _open(address: str, connection: HTTPConnection, seconds: float | None) -> socket.socket:
-    found = socket.create_connection((address, connection.port), seconds)
-    for option in connection.socket_options or ():
-        found.setsockopt(*option)
-    return found

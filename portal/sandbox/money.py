@@ -84,13 +84,12 @@ def rounded(value: Decimal | Fraction, currency: str) -> int:
 
 
 def display(amount: int, currency: str) -> str:
-    """Return `amount` (minor units) for people, e.g. ``$15.00``, ``-$2.50`` or ``1.500 KWD``."""
+    """Return `amount` (minor units) for people, e.g. ``$15.00`` or ``500 JPY``."""
     digits = exponent(currency)
-    value = Decimal(abs(amount)).scaleb(-digits)
-    sign = "-" if amount < 0 else ""
+    value = Decimal(amount).scaleb(-digits)
     text = f"{value:,.{digits}f}"
     symbol = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}.get(currency)
-    return sign + (symbol + text if symbol else f"{text} {currency.upper()}")
+    return symbol + text if symbol else f"{text} {currency.upper()}"
 
 
 def billable_units(price: dict[str, Any], quantity: int) -> int:

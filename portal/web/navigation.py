@@ -37,7 +37,10 @@ PORTALS = {
 }
 
 #: Pages that belong to a word whose address they do not begin with.
-BELONGS: dict[str, str] = {"/devportal/subscriptions/": "/devportal/applications"}
+BELONGS: dict[str, str] = {
+    "/devportal/subscriptions/": "/devportal/applications",
+    "/admin/identity-provider": "/admin/people",
+}
 
 #: portal -> (label, icon, endpoint)
 ITEMS: dict[str, tuple[tuple[str, str, str], ...]] = {
@@ -60,6 +63,7 @@ ITEMS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("Publish usage", "cloud-upload", "admin.usage"),
         ("Events", "webhook", "admin.events"),
         ("Mailbox", "send", "admin.mailbox"),
+        ("People", "users", "admin.people"),
     ),
 }
 

@@ -8,12 +8,15 @@ from tests.access.world import ACCOUNT, World
 NAMED = {
     "/devportal/apis/": "api",
     "/devportal/applications/": "application",
+    "/devportal/notices/": "notice",
     "/devportal/subscriptions/": "subscription",
     "/publisher/apis/": "api",
     "/publisher/plans/": "policy",
     "/publisher/subscriptions/": "subscription",
     "/admin/approvals/": "subscription",
+    "/admin/people/": "subscriber",
     "/admin/plans/": "policy",
+    "/admin/usage/subscriptions/": "subscription",
     "/api/am/admin/v4/throttling/": "policy",
     "/api/am/devportal/v3/apis/": "api",
     "/api/am/devportal/v3/applications/": "application",
@@ -32,6 +35,7 @@ BETTER = {
     "GET /devportal/apis/<uuid:uuid>/subscribe/confirm": "other api",
     "POST /devportal/apis/<uuid:uuid>/subscribe/confirm": "other api",
     "POST /api/am/devportal/v3/subscriptions/<uuid:subscription_id>/try-again": "waiting",
+    "PUT /api/am/devportal/v3/subscriptions/<uuid:subscription_id>": "paid",
     "DELETE /api/am/publisher/v4/apis/<uuid:api_id>": "draft",
 }
 FIXED = {
@@ -41,6 +45,7 @@ FIXED = {
     "<context>": "weather",
     "<version>": "1.0",
     "<rest:resource>": "nowhere",
+    "/account/sign-in/<domain>": "/account/sign-in/other.example",
     "<domain>": "nowhere.example",
 }
 PLAN = {
@@ -78,6 +83,8 @@ def path_of(world: World, line: str) -> str:
         rule = rule.replace(place, value)
     rule = rule.replace("<uuid:key_uuid>", world.names["key"])
     rule = rule.replace("<int:number>", world.names["batch"])
+    rule = rule.replace("<uuid:policy>", world.names["policy"])
+    rule = rule.replace("<int:mail_id>", world.names["mail"])
     rule = rule.replace("<uuid:member>", world.names["member"])
     for place in ("uuid", "api_id", "application_id", "subscription_id", "policy_id"):
         rule = rule.replace(f"<uuid:{place}>", world.names[row])
@@ -91,6 +98,8 @@ def content_of(world: World, line: str) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if rule.startswith("/api/am/") and method in ("PUT", "DELETE"):
         content["headers"] = {"If-Match": "*"}
+    if rule.startswith("/gateway/authorize"):
+        content["headers"] = {"X-Original-URI": "/gateway/weather/1.0/x"}
     queries, bodies, forms = _queries(world.names), _bodies(world.names), _forms(world.names)
     if line in queries:
         content["query_string"] = queries[line]
@@ -116,6 +125,10 @@ def _queries(names: dict[str, str]) -> dict[str, dict[str, str]]:
         f"POST {publisher}/apis/change-lifecycle": {
             "apiId": names["api"],
             "action": "Deprecate",
+        },
+        f"POST {publisher}/subscriptions/change-business-plan": {
+            "subscriptionId": names["paid"],
+            "businessPlan": "Bronze",
         },
         f"POST {publisher}/subscriptions/block-subscription": {
             "subscriptionId": working,
@@ -146,6 +159,12 @@ def _bodies(names: dict[str, str]) -> dict[str, Any]:
             "applicationId": names["application"],
             "apiId": names["other api"],
             "throttlingPolicy": "Free",
+        },
+        "PUT /api/am/devportal/v3/subscriptions/<uuid:subscription_id>": {
+            "applicationId": names["rich"],
+            "apiId": names["api"],
+            "throttlingPolicy": "Bronze",
+            "status": "UNBLOCKED",
         },
         "PUT /api/am/admin/v4/tenant-config": {},
         "POST /client-registration/v0.17/register": {

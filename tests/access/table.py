@@ -57,6 +57,10 @@ class Profile:
 #                                                |    |   |   far: subscriber, publisher, admin
 PROFILES = {
     "anybody":                   Profile("public", "++++ +++ +++ +++"),
+    "a tenant with an identity provider":
+                                 Profile("public", "++++ +++ +++ +++"),
+    "an answer that nobody asked for":
+                                 Profile("public", "FFFF FFF FFF FFF"),
     "programs that show a secret":
                                  Profile("public", "CCCC CCC CCC CCC"),
     "signed by Stripe":          Profile("signed", "CCCC CCC CCC CCC"),
@@ -74,6 +78,8 @@ PROFILES = {
         Profile("role:admin,publisher,subscriber", "SSSF ++N NNN NNN"),
     "an application, its owner":
         Profile("role:admin,publisher,subscriber", "SSSF +FN NNN NNN"),
+    "what the owner was told":
+        Profile("role:admin,publisher,subscriber", "SSSF +NN NNN NNN"),
     "publishers":      Profile("role:admin,publisher", "SSSF FFF +++ F++"),
     "a provided API":  Profile("role:admin,publisher", "SSSF FFF +N+ FNN"),
     "new plans of publishers":
@@ -131,6 +137,12 @@ ROUTES = {
         GET /problems/<slug>
         GET /readyz
     """,
+    "a tenant with an identity provider": """
+        GET /account/sign-in/<domain>
+    """,
+    "an answer that nobody asked for": """
+        GET /account/sign-in/<domain>/callback
+    """,
     "programs that show a secret": """
         POST /oauth2/introspect
         POST /oauth2/revoke
@@ -140,6 +152,8 @@ ROUTES = {
         POST /api/am/stripe/webhook
     """,
     "calls with a key": """
+        * /gateway/authorize
+        * /gateway/authorize/<rest:resource>
         * /gateway/<context>/<version>
         * /gateway/<context>/<version>/<rest:resource>
     """,
@@ -159,6 +173,9 @@ ROUTES = {
         GET /devportal/
         GET /devportal/applications
         GET /devportal/applications/new
+        GET /devportal/invoices
+        GET /devportal/invoices.csv
+        GET /devportal/notices
         POST /devportal/applications/new
     """,
     "a visible API": """
@@ -182,6 +199,9 @@ ROUTES = {
         GET /devportal/subscriptions/<uuid:uuid>/invoice
         GET /devportal/subscriptions/<uuid:uuid>/state
         POST /devportal/subscriptions/<uuid:uuid>/keep
+        GET /devportal/subscriptions/<uuid:uuid>/plan
+        GET /devportal/subscriptions/<uuid:uuid>/plan/<uuid:policy>
+        POST /devportal/subscriptions/<uuid:uuid>/plan/<uuid:policy>
         POST /devportal/subscriptions/<uuid:uuid>/try-again
         GET /devportal/subscriptions/<uuid:uuid>/unsubscribe
         POST /devportal/subscriptions/<uuid:uuid>/unsubscribe
@@ -195,6 +215,10 @@ ROUTES = {
         POST /devportal/applications/<uuid:uuid>/edit
         POST /devportal/applications/<uuid:uuid>/members
     """,
+    "what the owner was told": """
+        GET /devportal/notices/<uuid:uuid>
+        POST /devportal/notices/<uuid:uuid>/dismiss
+    """,
     "publishers": """
         GET /publisher/
         GET /publisher/apis/import
@@ -202,6 +226,10 @@ ROUTES = {
         GET /publisher/apis/new
         POST /publisher/apis/new
         GET /publisher/plans
+        GET /publisher/revenue
+        GET /publisher/revenue.csv
+        GET /publisher/revenue/invoices
+        GET /publisher/revenue/invoices.csv
     """,
     "a provided API": """
         GET /publisher/apis/<uuid:uuid>
@@ -237,6 +265,13 @@ ROUTES = {
         GET /admin/configuration
         POST /admin/configuration
         GET /admin/events
+        GET /admin/identity-provider
+        GET /admin/mailbox
+        POST /admin/identity-provider
+        POST /admin/identity-provider/check
+        GET /admin/people
+        GET /admin/people/new
+        POST /admin/people/new
         GET /admin/plans
         GET /admin/plans/new
         POST /admin/plans/new
@@ -244,6 +279,11 @@ ROUTES = {
         POST /admin/test-key
         GET /admin/usage
         POST /admin/usage
+        POST /admin/usage/failed
+        GET /admin/usage/source
+        POST /admin/usage/source
+        POST /admin/usage/source/test
+        GET /admin/usage/subscriptions
     """,
     "the tenant's own": """
         POST /admin/approvals/<uuid:uuid>/approve
@@ -251,11 +291,17 @@ ROUTES = {
         POST /admin/approvals/<uuid:uuid>/reject
         POST /admin/approvals/refunds/<int:number>
         GET /admin/events/<event_id>
+        GET /admin/mailbox/<int:mail_id>
+        GET /admin/people/<uuid:uuid>
+        POST /admin/people/<uuid:uuid>
+        POST /admin/people/<uuid:uuid>/password
+        POST /admin/people/<uuid:uuid>/sign-out
         GET /admin/plans/<uuid:uuid>/delete
         POST /admin/plans/<uuid:uuid>/delete
         GET /admin/plans/<uuid:uuid>/edit
         POST /admin/plans/<uuid:uuid>/edit
         POST /admin/usage/batches/<int:number>
+        GET /admin/usage/subscriptions/<uuid:uuid>
     """,
     "state of the service": """
         GET /api/am/stripe/configure
@@ -282,6 +328,7 @@ ROUTES = {
     "REST: an own subscription": """
         POST /api/am/devportal/v3/subscriptions
         GET /api/am/devportal/v3/subscriptions/<uuid:subscription_id>
+        PUT /api/am/devportal/v3/subscriptions/<uuid:subscription_id>
         DELETE /api/am/devportal/v3/subscriptions/<uuid:subscription_id>
         GET /api/am/devportal/v3/subscriptions/<uuid:subscription_id>/access
         POST /api/am/devportal/v3/subscriptions/<uuid:subscription_id>/try-again
@@ -319,6 +366,7 @@ ROUTES = {
         GET /api/am/publisher/v4/subscriptions/<uuid:subscription_id>
         GET /api/am/publisher/v4/subscriptions/<uuid:subscription_id>/usage
         POST /api/am/publisher/v4/subscriptions/block-subscription
+        POST /api/am/publisher/v4/subscriptions/change-business-plan
         POST /api/am/publisher/v4/subscriptions/unblock-subscription
     """,
     "REST: administrators": """

@@ -23,8 +23,15 @@ from tests.access.table import (
 )
 
 SAFE = ("GET", "HEAD", "OPTIONS")
-#: Calls are counted, forged events too, and opening the payment page makes one at the engine.
-WRITES = ("/gateway/", "/api/am/stripe/webhook", "/api/am/stripe/checkout-url")
+#: Books are copied when they are looked at, calls and forged events are counted, and opening the
+#: payment page makes one at the engine.
+WRITES = (
+    "/gateway/",
+    "/api/am/stripe/webhook",
+    "/api/am/stripe/checkout-url",
+    "/devportal/invoices",
+    "/publisher/revenue",
+)
 
 
 def routes(app):

@@ -22,11 +22,16 @@ from portal.extensions import db
 from portal.models import (
     ApplicationMember,
     BatchState,
+    IdentityProvider,
     InboxEvent,
     KeyType,
+    Mail,
+    Notice,
+    NoticeKind,
     Outcome,
     Refund,
     RefundStatus,
+    Subscription,
     UsageBatch,
     User,
 )
@@ -130,6 +135,7 @@ def build(folder: Path) -> World:
         sandbox_base_url=BACK_END,
         backend_allowlist=("http://127.0.0.1",),
         queue_url="memory",
+        mail_url="mailbox:",
         PORTAL_INSTANCE=folder / "instance",
         PORTAL_TESTING=True,
     )
@@ -217,6 +223,16 @@ def _objects(
     make.save(refund)
     # The same number stands in the addresses of both.
     assert refund.refund_id == batch.batch_id
+    notice = make.save(_notice(working))
+    mail = make.save(
+        Mail(
+            message_id="one",
+            tenant_id=api.tenant_id,
+            recipient="olga@example.com",
+            subject="Told",
+            body="Told.",
+        )
+    )
     world.names |= {
         "api": api.api_uuid,
         "draft": draft.api_uuid,
@@ -229,7 +245,10 @@ def _objects(
         "waiting": waiting.uuid,
         "paid": bought.uuid,
         "free": free.uuid,
+        "rich": rich.uuid,
         "event": "evt_1",
+        "notice": notice.uuid,
+        "mail": str(mail.mail_id),
         "batch": str(batch.batch_id),
         "owner": owner.uuid,
         "member": people["member"].uuid,
@@ -258,6 +277,17 @@ def _event(tenant_id: int) -> InboxEvent:
         created=clock.epoch(clock.now()),
         payload_zlib=InboxEvent.pack(json.dumps(body).encode()),
         outcome=Outcome.IGNORED,
+    )
+
+
+def _notice(subscription: Subscription) -> Notice:
+    return Notice(
+        tenant_id=subscription.tenant_id,
+        subscription_id=subscription.subscription_id,
+        kind=NoticeKind.QUOTA_80,
+        occasion="one",
+        subject="Told",
+        body="Told.",
     )
 
 
@@ -321,11 +351,15 @@ def _form_token(client: FlaskClient) -> str:
 
 
 def _end_eve() -> None:
-    """Sign her out everywhere, and revoke her token."""
+    """Sign her out everywhere, and revoke her token; let the other tenant sign in elsewhere."""
     from portal.models import OAuthToken
 
     eve = db.session.query(User).filter_by(username="eve").one()
     eve.session_epoch += 1
+    far = Factories().tenant(FAR)
+    db.session.add(
+        IdentityProvider(tenant_id=far.tenant_id, issuer=BACK_END, client_id="portal", enabled=True)
+    )
     db.session.query(OAuthToken).filter_by(user_id=eve.user_id).update({"revoked_at": clock.now()})
     db.session.commit()
 

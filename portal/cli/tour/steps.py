@@ -10,6 +10,7 @@ from portal.cli.tour import (
     steps_programs,
     steps_publishing,
     steps_renewals,
+    steps_sharing,
     steps_usage,
 )
 from portal.cli.tour.walk import Step
@@ -21,6 +22,7 @@ STEPS: tuple[Step, ...] = (
     *steps_buying.STEPS,
     *steps_usage.STEPS,
     *steps_programs.STEPS,
+    *steps_sharing.STEPS,
     *steps_renewals.STEPS,
     *steps_ending.STEPS,
     *steps_outages.STEPS,

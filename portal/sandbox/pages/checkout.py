@@ -12,10 +12,9 @@ from portal.sandbox import money
 from portal.sandbox.engine import checkout, lines
 from portal.sandbox.engine.cards import Card
 from portal.sandbox.engine.results import PayResult
-from portal.sandbox.pages import cardform, papers
+from portal.sandbox.pages import cardform
 from portal.sandbox.pages.cardform import CardForm, Step
 from portal.sandbox.pages.web import (
-    date,
     hosted,
     leave_to,
     link,
@@ -42,16 +41,6 @@ class Purchase:
     email: str | None
     now: int
     code: str = ""
-    discount: str = ""
-
-    @property
-    def trial(self) -> str:
-        """Return how long nothing is billed, if a trial comes first."""
-        data = self.session["_subscription_data"]
-        days, end = data.get("trial_period_days"), data.get("trial_end")
-        if days:
-            return f"{days} day{'s' if days != 1 else ''} free"
-        return f"Free until {date(int(end))}" if end not in (None, "now") else ""
 
     @property
     def button(self) -> str:
@@ -78,8 +67,7 @@ def look_up(db: Db, session_id: str) -> Purchase | None:
     wanted = (session.get("_discount") or {}).get("promotion_code")
     code = db.get("promotion_code", session["_account"], wanted) if wanted else None
     seller, at = seller_of(db, session["_account"]), time_of(db, session)
-    off = papers.discount_label(db, session)
-    return Purchase(session, seller, items, email, at, code["code"] if code else "", off)
+    return Purchase(session, seller, items, email, at, code["code"] if code else "")
 
 
 def describe_item(db: Db, owner: Record, item: dict[str, Any]) -> dict[str, Any]:
@@ -94,9 +82,6 @@ def describe_item(db: Db, owner: Record, item: dict[str, Any]) -> dict[str, Any]
         "every": _every(price),
         "metered": metered,
         "quantity": item.get("quantity"),
-        "full": _price_text(price, product, metered)
-        if metered
-        else money.display(money.line_amount(price, item["quantity"] or 0), price["currency"]),
         "today": None if metered else money.display(item.get("amount") or 0, price["currency"]),
     }
 

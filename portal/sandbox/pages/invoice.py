@@ -34,7 +34,7 @@ class Paper:
     invoice: Record
     seller: dict[str, str]
     row: dict[str, Any]
-    rows: list[dict[str, Any]]
+    rows: list[dict[str, str]]
     totals: list[tuple[str, str]]
     saved: Record | None
 
@@ -62,7 +62,7 @@ def _look_up(db: Db, account: str, token: str) -> Paper | None:
         seller_of(db, account),
         papers.summary(invoice),
         papers.rows(db, invoice),
-        papers.totals(db, invoice),
+        papers.totals(invoice),
         saved,
     )
 

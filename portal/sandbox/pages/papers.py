@@ -38,18 +38,17 @@ def summary(invoice: Record) -> dict[str, Any]:
     }
 
 
-def rows(db: Db, invoice: Record) -> list[dict[str, Any]]:
+def rows(db: Db, invoice: Record) -> list[dict[str, str]]:
     """Return the lines: name, quantity, unit price, period and amount as text."""
     return [_row(db, invoice, line) for line in invoice["lines"]]
 
 
-def _row(db: Db, invoice: Record, line: dict[str, Any]) -> dict[str, Any]:
+def _row(db: Db, invoice: Record, line: dict[str, Any]) -> dict[str, str]:
     product = db.get("product", invoice["_account"], line["product"])
     unit = line["unit_amount_decimal"]
     period = line["period"]
     return {
         "name": line["description"] if line.get("proration") or not product else product["name"],
-        "proration": bool(line.get("proration")),
         "quantity": f"{line['quantity']:,}",
         "unit": lines.unit_display(unit, invoice["currency"]) if unit else "by tier",
         "period": f"{date(period['start'])} – {date(period['end'])}",
@@ -57,25 +56,7 @@ def _row(db: Db, invoice: Record, line: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def discount_label(db: Db, owner: Record) -> str:
-    """Return what the discount of a session, subscription or invoice is, or nothing."""
-    found = owner.get("_discount")
-    coupon = db.get("coupon", owner["_account"], found["coupon"]) if found else None
-    if coupon is None:
-        return "Discount" if found else ""
-    if coupon["percent_off"] is not None:
-        off = f"{coupon['percent_off']:g}% off"
-    else:
-        off = f"{money.display(coupon['amount_off'], coupon['currency'])} off"
-    months = coupon["duration_in_months"]
-    lasts = {
-        "once": " once",
-        "repeating": f" for {months} month{'s' if months != 1 else ''}",
-    }.get(coupon["duration"], "")
-    return f"{coupon['name']} ({off}{lasts})" if coupon.get("name") else f"{off}{lasts}"
-
-
-def totals(db: Db, invoice: Record) -> list[tuple[str, str]]:
+def totals(invoice: Record) -> list[tuple[str, str]]:
     """Return the sums under the lines, the last one being what is (or was) to be paid.
 
     An amount below the smallest charge isn't collected but carried to the next invoice.
@@ -85,11 +66,7 @@ def totals(db: Db, invoice: Record) -> list[tuple[str, str]]:
     if invoice["subtotal"] != invoice["total"]:
         taken = money.display(invoice["total"] - invoice["subtotal"], currency)
         subtotal = money.display(invoice["subtotal"], currency)
-        result = [
-            ("Subtotal", subtotal),
-            (discount_label(db, invoice) or "Discount", taken),
-            *result,
-        ]
+        result = [("Subtotal", subtotal), ("Discount", taken), *result]
     balance = invoice.get("starting_balance") or 0
     if balance:
         result.append(("Carried from earlier invoices", money.display(balance, currency)))

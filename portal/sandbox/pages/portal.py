@@ -118,7 +118,6 @@ def _describe(db: Db, ps: PortalSession, subscription: Record) -> dict[str, Any]
     return {
         "id": subscription["id"],
         "items": [describe_item(db, subscription, item) for item in subscription["items"]],
-        "discount": papers.discount_label(db, subscription),
         "tone": tone,
         "state": state,
         "overdue": subscription["status"] in ("past_due", "unpaid", "incomplete"),
