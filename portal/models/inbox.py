@@ -6,12 +6,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal import clock
 from portal.extensions import Model
-from portal.models.types import UtcDateTime, text_id
+from portal.models.types import UtcDateTime, long_bytes, text_id
 
 
 class Outcome(StrEnum):
@@ -50,7 +50,7 @@ class InboxEvent(Model):
     livemode: Mapped[bool] = mapped_column()
     created: Mapped[int] = mapped_column(BigInteger)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
-    payload_zlib: Mapped[bytes] = mapped_column(LargeBinary)
+    payload_zlib: Mapped[bytes] = mapped_column(long_bytes())
     outcome: Mapped[str] = mapped_column(String(20))
     detail: Mapped[str] = mapped_column(String(1024), default="")
     """Why this outcome, in words."""
