@@ -24,6 +24,7 @@ from portal.flows import (
     bookkeeping,
     changing_plan,
     draining,
+    drifting,
     mailing,
     payments,
     publishing,
@@ -59,9 +60,11 @@ def init_app(app: Flask) -> None:
     tasks.task("publish", publish)
     tasks.task("wake", catch_up)
     tasks.periodic("sweep", crontab(minute="*"), sweep)
+    tasks.task("compare", compare)
     tasks.periodic("publish_all", crontab(minute="7"), publish_all)
     tasks.periodic("read_books", crontab(minute="37"), read_books)
     tasks.periodic("forget", crontab(hour="3", minute="23"), forget)
+    tasks.periodic("compare_all", crontab(minute="52"), compare_all)
 
 
 # --- what is done ---------------------------------------------------------------------------
@@ -149,6 +152,17 @@ def forget() -> None:
     """Delete codes, tokens and keys of the authorization server that are of no use any more."""
     while in_unit_of_work(expiry.forget_some):
         pass
+
+
+def compare(tenant_id: int) -> None:
+    """Compare a tenant with the billing engine, for Admin > Drift."""
+    drifting.check(engine_of, tenant_id)
+
+
+def compare_all() -> None:
+    """Compare every tenant that has a platform key; each hour."""
+    for tenant_id in drifting.tenants():
+        _each(lambda number=tenant_id: compare(number))  # type: ignore[misc]
 
 
 def _each(*pieces: Callable[[], object]) -> None:

@@ -14,6 +14,7 @@ VIEWS = (
     "source",
     "events",
     "mailbox",
+    "drift",
     "identity",
     "people",
 )

@@ -80,6 +80,8 @@ def as_object(each: Found) -> dict[str, object]:
         "engine": it.there,
         "since": it.since.isoformat() if it.since else None,
         "age_seconds": _age(it.since),
+        "risk": it.risk.level,
+        "danger": it.risk.danger,
         "proposal": it.proposal,
         "repairable": it.repair is not None,
         "repaired": each.repaired,
@@ -96,6 +98,7 @@ def as_text(each: Found) -> str:
         f"{it.kind}  {it.subject}  ({it.tenant}{', ' + it.account if it.account else ''}{old})",
         f"  portal: {it.here}",
         f"  engine: {it.there}",
+        f"  {it.risk.level} risk: {it.risk.danger}",
     ]
     if each.repaired:
         lines.append(f"  repaired: {it.proposal}")

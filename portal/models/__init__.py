@@ -5,6 +5,7 @@ from portal.models.application import Application, ApplicationKey, ApplicationMe
 from portal.models.books import Book, BookedInvoice, BookedMovement, BookedPayment
 from portal.models.checkout import CheckoutAttempt, CheckoutStatus, Workflow, WorkflowStatus
 from portal.models.customer import EngineSubscription, SharedCustomer
+from portal.models.drift import Drift, DriftCheck, DriftState
 from portal.models.idempotency import IdempotentRequest
 from portal.models.identity import ExternalIdentity, IdentityProvider
 from portal.models.inbox import InboxEvent, Outcome
@@ -61,6 +62,9 @@ __all__ = [
     "BookedPayment",
     "CheckoutAttempt",
     "CheckoutStatus",
+    "Drift",
+    "DriftCheck",
+    "DriftState",
     "EnginePrice",
     "EngineSubscription",
     "ExternalIdentity",

@@ -64,6 +64,7 @@ ITEMS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("Events", "webhook", "admin.events"),
         ("Mailbox", "send", "admin.mailbox"),
         ("People", "users", "admin.people"),
+        ("Drift", "replace", "admin.drift"),
     ),
 }
 

@@ -85,6 +85,7 @@ def path_of(world: World, line: str) -> str:
     rule = rule.replace("<int:number>", world.names["batch"])
     rule = rule.replace("<uuid:policy>", world.names["policy"])
     rule = rule.replace("<int:mail_id>", world.names["mail"])
+    rule = rule.replace("<int:drift_id>", world.names["drift"])
     rule = rule.replace("<uuid:member>", world.names["member"])
     for place in ("uuid", "api_id", "application_id", "subscription_id", "policy_id"):
         rule = rule.replace(f"<uuid:{place}>", world.names[row])

@@ -264,6 +264,8 @@ ROUTES = {
         GET /admin/check
         GET /admin/configuration
         POST /admin/configuration
+        GET /admin/drift
+        POST /admin/drift
         GET /admin/events
         GET /admin/identity-provider
         GET /admin/mailbox
@@ -290,6 +292,7 @@ ROUTES = {
         GET /admin/approvals/<uuid:uuid>/reject
         POST /admin/approvals/<uuid:uuid>/reject
         POST /admin/approvals/refunds/<int:number>
+        POST /admin/drift/<int:drift_id>
         GET /admin/events/<event_id>
         GET /admin/mailbox/<int:mail_id>
         GET /admin/people/<uuid:uuid>

@@ -22,6 +22,7 @@ from portal.extensions import db
 from portal.models import (
     ApplicationMember,
     BatchState,
+    Drift,
     IdentityProvider,
     InboxEvent,
     KeyType,
@@ -233,6 +234,7 @@ def _objects(
             body="Told.",
         )
     )
+    drift = make.save(_drift(api.tenant_id))
     world.names |= {
         "api": api.api_uuid,
         "draft": draft.api_uuid,
@@ -250,6 +252,7 @@ def _objects(
         "notice": notice.uuid,
         "mail": str(mail.mail_id),
         "batch": str(batch.batch_id),
+        "drift": str(drift.drift_id),
         "owner": owner.uuid,
         "member": people["member"].uuid,
         "subscriber": people["subscriber"].uuid,
@@ -288,6 +291,21 @@ def _notice(subscription: Subscription) -> Notice:
         occasion="one",
         subject="Told",
         body="Told.",
+    )
+
+
+def _drift(tenant_id: int) -> Drift:
+    return Drift(
+        tenant_id=tenant_id,
+        kind="status",
+        subject="sub_1",
+        here="PAID",
+        there="past_due",
+        risk="high",
+        danger="Somebody calls unpaid.",
+        proposal="Apply it.",
+        repairable=True,
+        seen_by=1,
     )
 
 

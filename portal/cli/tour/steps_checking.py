@@ -45,6 +45,20 @@ def _event(walk: Walk, kind: str, row: Element) -> tuple[str, str, str, str]:
     return (kind, page.fact("Subscription") if "Subscription" in labels else "", before, after)
 
 
+def see_no_drift(walk: Walk) -> str:
+    """Admin > Drift: press Compare now; the portal and Stripe agree."""
+    walk.admin.open("/admin/drift")
+    walk.admin.press("Compare now")
+
+    def compared() -> bool:
+        page = walk.admin.open("/admin/drift")
+        return "Not compared yet" not in page.words and "has been going on" not in page.words
+
+    eventually(compared, "the comparison")
+    walk.admin.open("/admin/drift").says("The portal and Stripe agree.")
+    return "no difference"
+
+
 def see_nothing_of_others(walk: Walk) -> str:
     """Sign in at the other company: nothing of this one is there."""
     neighbour = Browser(walk.demo.options.portal, "neighbour")
@@ -74,4 +88,4 @@ def find_no_faulty_page(walk: Walk) -> str:
     return f"{sum(browser.pages for browser in browsers)} pages"
 
 
-STEPS = (see_all_seven_events, see_nothing_of_others, sign_out, find_no_faulty_page)
+STEPS = (see_all_seven_events, see_no_drift, see_nothing_of_others, sign_out, find_no_faulty_page)

@@ -17,10 +17,11 @@ from portal.errors import PortalError
 from portal.extensions import db
 from portal.flows.reconciling import pages, selling, subscriptions, usage, waiting
 from portal.flows.reconciling.difference import GRACE, NOTHING, Difference, EngineFor, Side, read
+from portal.flows.reconciling.risks import OUTWARD
 from portal.models import Tenant
 from portal.services import reconciling
 
-__all__ = ["WALKS", "Difference", "Found", "Tally", "differences", "run"]
+__all__ = ["WALKS", "Difference", "Found", "Tally", "differences", "repaired", "run"]
 
 log = structlog.get_logger()
 
@@ -72,18 +73,21 @@ def run(
     engine_for: EngineFor,
     *,
     repair: bool = False,
+    unattended: bool = False,
     with_usage: bool = False,
     grace: timedelta = GRACE,
     domain: str | None = None,
 ) -> Iterator[Found]:
     """Go through every tenant and yield what differs, repaired where that is asked for and safe.
 
+    :param unattended: repair only what changes nothing at the engine
     :param grace: how old something must be not to be counted as under way
     :param domain: only this tenant
     """
     found = differences(engine_for, with_usage=with_usage, grace=grace, domain=domain)
     for each in found:
-        yield _repaired(each) if repair and each.repair else Found(difference=each)
+        wanted = repair and not (unattended and each.kind in OUTWARD)
+        yield repaired(each) if wanted and each.repair else Found(difference=each)
 
 
 def differences(
@@ -92,14 +96,19 @@ def differences(
     with_usage: bool = False,
     grace: timedelta = GRACE,
     domain: str | None = None,
+    account: str | None = None,
 ) -> Iterator[Difference]:
-    """Go through every tenant and yield what differs. Changes nothing."""
+    """Go through every tenant and yield what differs. Changes nothing.
+
+    :param account: of the connected accounts only this one
+    """
     now = clock.now()
     for tenant_id, name in read(reconciling.tenants):
         if domain is not None and name != domain:
             continue
-        for account in read(lambda number=tenant_id: reconciling.accounts(number)):  # type: ignore[misc]
-            yield from _account(tenant_id, name, account, engine_for, with_usage, grace)
+        for each in read(lambda number=tenant_id: reconciling.accounts(number)):  # type: ignore[misc]
+            if account is None or each == account:
+                yield from _account(tenant_id, name, each, engine_for, with_usage, grace)
         yield from waiting.local(tenant_id, name, engine_for, now, grace)
 
 
@@ -135,8 +144,10 @@ def _account(
             )
 
 
-def _repaired(difference: Difference) -> Found:
-    assert difference.repair is not None  # noqa: S101 - the caller looked
+def repaired(difference: Difference) -> Found:
+    """Do what a difference proposes, where that is safe to do; return what became of it."""
+    if difference.repair is None:
+        return Found(difference=difference)
     try:
         difference.repair()
     except PortalError as error:

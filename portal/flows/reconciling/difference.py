@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from portal.billing.engine import BillingEngine
 from portal.extensions import db
+from portal.flows.reconciling.risks import RISKS, Risk
 from portal.models import Tenant
 
 T = TypeVar("T")
@@ -39,6 +40,11 @@ class Difference:
     since: datetime | None
     proposal: str
     repair: Repair | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def risk(self) -> Risk:
+        """What it does to people and money."""
+        return RISKS[self.kind]
 
 
 @dataclass(frozen=True, kw_only=True)

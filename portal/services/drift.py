@@ -1,0 +1,145 @@
+"""What the comparisons found: kept from when it is first seen until it is repaired or gone."""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import case, select, update
+
+from portal import clock
+from portal.errors import Conflict, NotFound
+from portal.extensions import db
+from portal.models import Drift, DriftCheck, DriftState
+from portal.services.paging import Page, page_of
+
+PER_PAGE = 50
+#: A comparison that has not ended by then was cut off.
+LONGEST = timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A difference as a comparison tells it."""
+
+    kind: str
+    account: str | None
+    subject: str
+    here: str
+    there: str
+    since: datetime | None
+    risk: str
+    danger: str
+    proposal: str
+    repairable: bool
+    repaired: bool
+    problem: str | None
+
+    def key(self, tenant_id: int) -> str:
+        """What tells it from others, as long as it differs."""
+        what = repr((tenant_id, self.kind, self.account, self.subject))
+        return hashlib.sha256(what.encode()).hexdigest()
+
+
+def start(tenant_id: int, by: str) -> int:
+    """Begin a comparison; return its number.
+
+    :raise portal.errors.Conflict: if one is going on
+    """
+    now = clock.now()
+    check = db.session.get(DriftCheck, tenant_id, with_for_update=True)
+    if check is None:
+        check = DriftCheck(tenant_id=tenant_id, number=0, started_at=now, started_by=by)
+        db.session.add(check)
+    elif check.finished_at is None and now - check.started_at < LONGEST:
+        raise Conflict("A comparison is going on. Wait until it has finished.")
+    check.number += 1
+    check.started_by, check.started_at = by, now
+    check.finished_at, check.error = None, None
+    check.found = check.repaired = 0
+    db.session.flush()
+    return check.number
+
+
+def keep(tenant_id: int, number: int, seen: Seen, by: str) -> None:
+    """Keep a difference; one that is known already is brought up to date."""
+    key = seen.key(tenant_id)
+    row = db.session.scalars(select(Drift).where(Drift.open_key == key)).one_or_none()
+    if row is None:
+        row = Drift(tenant_id=tenant_id, open_key=key, kind=seen.kind, subject=seen.subject)
+        row.account, row.state = seen.account, DriftState.OPEN
+        db.session.add(row)
+    for name in ("here", "there", "since", "risk", "danger", "proposal", "repairable", "problem"):
+        setattr(row, name, getattr(seen, name))
+    row.seen_by = number
+    if seen.repaired:
+        row.state, row.open_key = DriftState.REPAIRED, None
+        row.settled_at, row.settled_by = clock.now(), by
+    check = db.session.get_one(DriftCheck, tenant_id)
+    check.found += 1
+    check.repaired += seen.repaired
+
+
+def finish(
+    tenant_id: int, number: int, unknown: Collection[str | None], error: str | None = None
+) -> None:
+    """End a comparison: what it did not find any more is gone.
+
+    :param unknown: accounts that could not be compared; what differed there may still do
+    :param error: why it broke off; then nothing is gone
+    """
+    check = db.session.get_one(DriftCheck, tenant_id)
+    check.finished_at, check.error = clock.now(), error
+    if error is not None:
+        return
+    rows = db.session.scalars(
+        select(Drift).where(
+            Drift.tenant_id == tenant_id, Drift.state == DriftState.OPEN, Drift.seen_by < number
+        )
+    )
+    for row in rows:
+        if row.account is None or row.account not in unknown:
+            row.state, row.open_key, row.settled_at = DriftState.GONE, None, clock.now()
+
+
+def latest(tenant_id: int) -> DriftCheck | None:
+    """Return the tenant's latest comparison."""
+    return db.session.get(DriftCheck, tenant_id)
+
+
+def page(tenant_id: int, state: DriftState, number: int = 1) -> Page[Drift]:
+    """Return a page of differences: open ones by their risk, others by when they ended."""
+    rank = case({"high": 0, "medium": 1}, value=Drift.risk, else_=2)
+    is_open = state is DriftState.OPEN
+    order = (rank, Drift.drift_id) if is_open else (Drift.settled_at.desc(), Drift.drift_id.desc())
+    query = select(Drift).where(Drift.tenant_id == tenant_id, Drift.state == state)
+    return page_of(query.order_by(*order), number, per_page=PER_PAGE)
+
+
+def one(tenant_id: int, drift_id: int) -> Drift:
+    """Return an open difference of the tenant.
+
+    :raise portal.errors.NotFound: if there is none, also when it is another tenant's
+    """
+    found = db.session.scalars(
+        select(Drift).where(
+            Drift.tenant_id == tenant_id,
+            Drift.drift_id == drift_id,
+            Drift.state == DriftState.OPEN,
+        )
+    ).one_or_none()
+    if found is None:
+        raise NotFound("This difference is not there any more.")
+    return found
+
+
+def settle(drift_id: int, state: DriftState, by: str, problem: str | None = None) -> None:
+    """Say what became of a difference; one that is settled already stays so."""
+    values: dict[str, object] = {"problem": problem}
+    if problem is None:
+        values |= {"state": state, "open_key": None, "settled_at": clock.now(), "settled_by": by}
+    db.session.execute(
+        update(Drift)
+        .where(Drift.drift_id == drift_id, Drift.state == DriftState.OPEN)
+        .values(values)
+    )
