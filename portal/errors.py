@@ -129,6 +129,10 @@ class EngineUnavailable(BillingEngineError):
         self.retry_after = retry_after
 
 
+class EngineBusy(EngineUnavailable):
+    """Too many requests (429), also where another call holds the object: nothing happened."""
+
+
 class Outdated(PortalError):
     """Somebody changed the thing since the caller read it (If-Match)."""
 

@@ -98,6 +98,10 @@ class BillingEngine(ABC):
     """A provider that holds prices, takes payments and draws up invoices for one tenant."""
 
     name: ClassVar[str]
+    parallel: int = 1
+    """How many calls may be made at once, from as many threads."""
+    calls_per_second: float = 1000.0
+    """How many writing calls a second the provider takes."""
 
     # --- set-up -----------------------------------------------------------------------------
 

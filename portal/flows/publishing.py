@@ -21,6 +21,7 @@ from portal.errors import (
 )
 from portal.extensions import db
 from portal.flows import draining, gathering
+from portal.flows.sending import CLAIM, Lanes, Outcome, Pace
 from portal.models import PublishRun, Subscription, Tenant
 from portal.services import batches, freezing, parked, publishing
 from portal.services.batches import Sending, Unknown
@@ -118,8 +119,10 @@ def _work(engine_for: EngineFor, held: Held, progress: Progress) -> str | None:
     in_unit_of_work(lambda: parked.reopen_denied(tenant_id=held.tenant_id))
     todo = batches.unsettled(held.tenant_id)
     db.session.rollback()
-    met = _Pass()
     progress(0, len(todo))
+    if engine.parallel > 1:
+        return _send_at_once(engine, todo, held, progress) or unread
+    met = _Pass()
     for done, batch_id in enumerate(todo, start=1):
         _renew(held)
         _send(engine, batch_id, met, held.run_id)
@@ -127,6 +130,69 @@ def _work(engine_for: EngineFor, held: Held, progress: Progress) -> str | None:
         if met.unanswered >= PATIENCE:
             return NO_ANSWER
     return unread
+
+
+def _send_at_once(
+    engine: BillingEngine, todo: list[int], held: Held, progress: Progress
+) -> str | None:
+    """Send with an engine that takes several calls at once; what is uncertain one by one."""
+    lanes = Lanes(engine=engine, pace=Pace(engine.calls_per_second), patience=PATIENCE)
+    for start in range(0, len(todo), CLAIM):
+        part = todo[start : start + CLAIM]
+        _renew(held)
+        begun, single = _begin(part, held, lanes)
+        for outcomes in lanes.send(begun, lambda: _renew(held)):
+            in_unit_of_work(lambda found=outcomes: _settle(found, held.run_id))  # type: ignore[misc]
+        met = _Pass(unanswered=lanes.unanswered, denied=lanes.denied)
+        for batch_id in single:
+            _renew(held)
+            _send(engine, batch_id, met, held.run_id)
+        progress(start + len(part), len(todo))
+        if lanes.stop.is_set() or met.unanswered >= PATIENCE:
+            return NO_ANSWER
+    return None
+
+
+def _begin(part: list[int], held: Held, lanes: Lanes) -> tuple[list[Sending], list[int]]:
+    """Claim batches for sending, in one transaction; return also those that are uncertain."""
+
+    def begin() -> tuple[list[Sending], list[int]]:
+        begun: list[Sending] = []
+        single: list[int] = []
+        for batch_id in part:
+            step = batches.begin(batch_id, held.run_id, avoid=lanes.denied)
+            if isinstance(step, Sending):
+                begun.append(step)
+            elif isinstance(step, Unknown):
+                single.append(batch_id)
+        return begun, single
+
+    try:
+        return in_unit_of_work(begin)
+    except Exception:
+        # What is wrong with one holds up no other: each by itself.
+        log.exception("claim_failed", run=held.run_id)
+        return [], part
+
+
+def _settle(outcomes: list[Outcome], run_id: int) -> None:
+    for outcome in outcomes:
+        _settle_one(outcome, run_id)
+
+
+def _settle_one(outcome: Outcome, run_id: int) -> None:
+    sent, error = outcome.sent, outcome.error
+    if not outcome.was_sent:
+        batches.call_off(sent)
+        publishing.add_to_run(run_id, failures=1)
+    elif error is None:
+        batches.acknowledge(sent.batch_id, outcome.receipt, run_id)
+    elif isinstance(error, EngineUnavailable):
+        batches.postpone(sent.batch_id, error.message, run_id)
+    else:
+        denied = isinstance(error, EngineAccessDenied)
+        log.warning("usage_refused", batch=sent.batch_id, error=error.message)
+        batches.refuse(sent, error.message, retryable=denied, run_id=run_id)
 
 
 def _renew(held: Held) -> None:

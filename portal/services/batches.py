@@ -24,6 +24,10 @@ from portal.services.publishing import add_to_run
 #: How long the same batch may be sent again. Stripe forgets identifiers after 24 hours.
 RESEND = timedelta(hours=23)
 MINUTE = timedelta(minutes=1)
+#: What the name of a batch ends in that is sent anew, while another of its minute has arrived.
+AGAIN = ":again"
+#: Of more batches in one minute nobody looks for those that make up a total.
+MOST_UNSETTLED = 12
 #: States in which a batch still has to be brought to the engine.
 UNSETTLED = (BatchState.FROZEN, BatchState.SENDING, BatchState.UNKNOWN)
 
@@ -44,7 +48,7 @@ class Unknown:
     """A batch whose fate only the engine knows, and what to ask it about.
 
     If the engine's total between ``start`` and ``end`` is ``without``, nothing of the unsettled
-    batches of that minute arrived; if it is ``with_all``, all of them did.
+    batches of that minute arrived; ``unsettled`` has their ids and quantities.
     """
 
     batch_id: int
@@ -54,7 +58,7 @@ class Unknown:
     start: datetime
     end: datetime
     without: int
-    with_all: int
+    unsettled: tuple[tuple[int, int], ...]
 
 
 # --- on the way to the engine ---------------------------------------------------------------
@@ -173,7 +177,11 @@ def _question(batch: UsageBatch) -> Unknown | None:
     )
     arrived = UsageBatch.state == BatchState.ACKNOWLEDGED
     settled = _sum(*same_minute, arrived)
-    uncertain = _sum(*same_minute, ~arrived, UsageBatch.first_sent_at.is_not(None))
+    uncertain = db.session.execute(
+        select(UsageBatch.batch_id, UsageBatch.quantity)
+        .where(*same_minute, ~arrived, UsageBatch.first_sent_at.is_not(None))
+        .order_by(UsageBatch.batch_id)
+    ).all()
     return Unknown(
         batch_id=batch.batch_id,
         account=batch.connected_account,
@@ -182,7 +190,7 @@ def _question(batch: UsageBatch) -> Unknown | None:
         start=start,
         end=start + MINUTE,
         without=settled,
-        with_all=settled + uncertain,
+        unsettled=tuple((row.batch_id, int(row.quantity)) for row in uncertain),
     )
 
 
@@ -205,6 +213,17 @@ def acknowledge(batch_id: int, receipt: str | None, run_id: int | None = None) -
     batch.error = None
     batch.retryable = False
     add_to_run(run_id, batches=1, calls=batch.quantity)
+
+
+def call_off(sent: Sending) -> None:
+    """Note that a batch which was to be sent was not: it waits as if nobody had begun it."""
+    batch = _locked(sent.batch_id)
+    if batch.state != BatchState.SENDING:
+        return
+    batch.attempts -= 1
+    if sent.is_first:
+        batch.state = BatchState.FROZEN
+        batch.first_sent_at = None
 
 
 def postpone(batch_id: int, error: str, run_id: int | None = None) -> None:
@@ -238,25 +257,43 @@ def refuse(sent: Sending, error: str, *, retryable: bool, run_id: int | None = N
 def settle(question: Unknown, total: int, run_id: int | None = None) -> bool:
     """Decide an unknown batch by what the engine counted; return whether it may be sent anew.
 
-    It may when it never arrived. A total that fits neither answer is left for a person.
+    It may when it never arrived. Where some of a minute arrived, any choice of batches that makes
+    up the total bills the same: they are of one customer, meter and minute. Those that are sent
+    anew then get another name, since which of them the engine knows is not certain. A total that
+    nothing makes up is left for a person.
     """
     batch = _locked(question.batch_id)
     if batch.state != BatchState.UNKNOWN:
         return False
-    if total == question.with_all:
+    there = _making_up(question.unsettled, total - question.without)
+    if there is None:
+        expected = question.without + sum(quantity for _, quantity in question.unsettled)
+        batch.error = (
+            f"The payment provider counted {total} calls in this minute, where the portal expects "
+            f"{question.without} or {expected}. Compare both before it is sent again."
+        )
+        add_to_run(run_id, failures=1)
+        return False
+    if question.batch_id in there:
         acknowledge(question.batch_id, "found in the engine's total", run_id)
         return False
-    if total == question.without:
-        batch.state = BatchState.FROZEN
-        batch.first_sent_at = None
-        batch.error = None
-        return True
-    batch.error = (
-        f"The payment provider counted {total} calls in this minute, where the portal expects "
-        f"{question.without} or {question.with_all}. Compare both before it is sent again."
-    )
-    add_to_run(run_id, failures=1)
-    return False
+    batch.state = BatchState.FROZEN
+    batch.first_sent_at = None
+    batch.error = None
+    if there:
+        batch.identifier += AGAIN
+    return True
+
+
+def _making_up(some: tuple[tuple[int, int], ...], total: int) -> frozenset[int] | None:
+    """Return batches, the oldest first, whose quantities make up a total; ``None`` if none do."""
+    if total == 0:
+        return frozenset()
+    if not some or total < 0 or len(some) > MOST_UNSETTLED:
+        return None
+    (first, quantity), rest = some[0], some[1:]
+    taken = _making_up(rest, total - quantity)
+    return taken | {first} if taken is not None else _making_up(rest, total)
 
 
 def reopen(batch: UsageBatch) -> bool:

@@ -144,7 +144,8 @@ def _batch(tally: Any, sold: Any, now: datetime, run_id: int | None) -> dict[str
         "quantity": tally.counted - tally.claimed,
         "first_at": _moment(tally.open_since),
         "last_at": last,
-        "stamp": last,
+        # The provider takes no time that lies ahead, and a gateway's clock may be fast.
+        "stamp": max(min(last, now), clock.from_epoch(tally.period_start)),
         "closes_at": tally.period_end,
         "late": False,
         "state": BatchState.FROZEN,

@@ -11,7 +11,12 @@ from flask import Flask
 
 from portal import clock
 from portal.billing.engine import BillingEngine, UsageReceipt, UsageReport
-from portal.errors import BillingEngineError, EngineAccessDenied, EngineUnavailable
+from portal.errors import (
+    BillingEngineError,
+    EngineAccessDenied,
+    EngineBusy,
+    EngineUnavailable,
+)
 from portal.extensions import db
 from portal.flows import publishing
 from portal.models import (
@@ -34,6 +39,14 @@ MONTH = (datetime(2026, 5, 1, 9, 30, tzinfo=UTC), datetime(2026, 6, 1, 9, 30, tz
 MEMORY = timedelta(hours=24)
 
 
+FAILURES = {
+    "down": EngineUnavailable("No answer."),
+    "busy": EngineBusy("Too many at once."),
+    "refuse": BillingEngineError("Not like this."),
+    "deny": EngineAccessDenied("Not yours."),
+}
+
+
 class Killed(BaseException):
     """The process ends here."""
 
@@ -41,8 +54,8 @@ class Killed(BaseException):
 class MeterEngine(MemoryBillingEngine):
     """Keeps a ledger of what it counted, and fails on the next calls as it is told.
 
-    Faults: ``down`` does nothing and does not answer, ``lost`` counts and does not answer,
-    ``refuse`` and ``deny`` count nothing, ``die before`` and ``die after`` end the process.
+    Faults: ``busy`` and ``down`` do nothing, ``lost`` counts and does not answer, ``refuse`` and
+    ``deny`` count nothing, ``die before`` and ``die after`` end the process.
     """
 
     def __init__(self) -> None:
@@ -54,12 +67,8 @@ class MeterEngine(MemoryBillingEngine):
     def report_usage(self, account: str, report: UsageReport) -> UsageReceipt:
         self.reports += 1
         fault = self.faults.pop(0) if self.faults else ""
-        if fault == "down":
-            raise EngineUnavailable("No answer.")
-        if fault == "refuse":
-            raise BillingEngineError("Not like this.")
-        if fault == "deny":
-            raise EngineAccessDenied("Not yours.")
+        if fault in FAILURES:
+            raise FAILURES[fault]
         if fault == "die before":
             raise Killed
         known = self._knows(account, report)

@@ -21,6 +21,7 @@ from portal.services import publishing as runs
 from tests.usage.conftest import Killed, Metered, MeterEngine, engine_for
 
 HISTORIES = int(os.environ.get("USAGE_HISTORIES", "25"))
+PAUSES = [timedelta(minutes=3), timedelta(hours=1), timedelta(days=1), timedelta(days=3)]
 
 
 @contextmanager
@@ -97,18 +98,20 @@ def test_random_histories_bill_every_call_once(
     make_metered, engine, factories, travel, seed: int
 ) -> None:
     chance = random.Random(seed)
+    # Every other history is sent by several threads at once.
+    engine.parallel, engine.calls_per_second = 1 + seed % 2 * 2, 1e6
     tenant_id = factories.tenant().tenant_id
     some = [make_metered() for _ in range(3)]
     for _ in range(12):
         for each in some:
             each.call(chance.randrange(4))
         engine.faults = chance.choices(
-            ["", "down", "lost", "refuse", "deny", "die before", "die after"],
-            [10, 2, 2, 1, 1, 1, 1],
+            ["", "down", "lost", "busy", "refuse", "deny", "die before", "die after"],
+            [10, 2, 2, 2, 1, 1, 1, 1],
             k=4,
         )
         _attempt(engine, tenant_id, chance)
-        travel.shift(chance.choice([timedelta(minutes=3), timedelta(hours=1), timedelta(days=1)]))
+        travel.shift(chance.choice(PAUSES))
     engine.faults = []
     for _ in range(3):
         _reopen()

@@ -24,7 +24,9 @@ STRIPE_VERSION = "2026-04-22.dahlia"
 TIMEOUT_SECONDS = 10.0
 NETWORK_RETRIES = 2
 #: Connections kept open to Stripe by one tenant's client, for all threads together.
-POOL_SIZE = 10
+POOL_SIZE = 20
+#: Calls at once when usage is published: 100 a second at 100 ms each, and some to catch up.
+PARALLEL = 16
 #: How often a create is tried under a new key after Stripe froze a 500 under the first.
 FRESH_KEYS = 3
 
@@ -80,6 +82,9 @@ class Connection:
         base = settings.api_base.strip().rstrip("/")
         key = settings.secret_key.strip()
         self.is_live = keys.is_live(key)
+        self.parallel = PARALLEL
+        # Stripe's limit of writes; what concerns a connected account counts against it too.
+        self.calls_per_second = 100.0 if self.is_live else 25.0
         self.is_restricted = keys.is_restricted(key)
         self.client = stripe.StripeClient(
             key,

@@ -9,6 +9,7 @@ import stripe
 from portal.errors import (
     BillingEngineError,
     EngineAccessDenied,
+    EngineBusy,
     EngineObjectMissing,
     EngineUnavailable,
     PaymentDeclined,
@@ -66,7 +67,7 @@ def translated(error: stripe.StripeError) -> BillingEngineError:
     code = error.code or inner.get("code") or inner.get("type") or ""
     more = {"engine_code": str(code), "request_id": _request_id(error)}
     if isinstance(error, stripe.RateLimitError):
-        return EngineUnavailable(_BUSY, retry_after=_retry_after(error), **more)
+        return EngineBusy(_BUSY, retry_after=_retry_after(error), **more)
     if isinstance(error, stripe.AuthenticationError):
         return EngineAccessDenied(_REFUSED_KEY, **more)
     if isinstance(error, stripe.PermissionError):
