@@ -24,6 +24,7 @@ from portal.models import (
     CheckoutStatus,
     EnginePrice,
     EngineSubscription,
+    Facts,
     SharedCustomer,
     Subscription,
     Tenant,
@@ -92,9 +93,7 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
     :raise portal.errors.Conflict: if the subscription does not wait for a payment, or its price
         has been withdrawn
     """
-    facts = subscription.facts
-    is_refused = facts.end_requested or facts.approval is Approval.REJECTED
-    if facts.billing is not Billing.PENDING or is_refused:
+    if not _is_payable(subscription.facts):
         raise Conflict("There is nothing to pay for this subscription now.")
     found = open_attempt(subscription)
     if found is not None and not _too_late_to_open(found):
@@ -127,6 +126,11 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
             raise
         return winner
     return attempt
+
+
+def _is_payable(facts: Facts) -> bool:
+    is_refused = facts.end_requested or facts.approval is Approval.REJECTED
+    return facts.billing is Billing.PENDING and not is_refused
 
 
 def page_spec(
