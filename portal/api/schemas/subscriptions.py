@@ -112,7 +112,9 @@ class SubscriptionBody(Schema):
 class SubscriptionUpdate(SubscriptionBody):
     """A subscription as it shall be: only its plan can change."""
 
-    status: SubscriptionStatus | None = None
+    status: SubscriptionStatus | None = Field(
+        None, description="The present status; without it the request is refused, as by WSO2."
+    )
     requested_throttling_policy: (
         Annotated[Text, StringConstraints(min_length=1, max_length=60)] | None
     ) = Field(None, description="The plan to change to; without it, `throttlingPolicy` is.")
