@@ -4,6 +4,7 @@ import stripe
 from portal.errors import (
     BillingEngineError,
     EngineAccessDenied,
+    EngineBusy,
     EngineObjectMissing,
     EngineUnavailable,
     PaymentDeclined,
@@ -27,8 +28,8 @@ def outcome(scripted):
         (401, "", EngineAccessDenied),
         (401, "api_key_expired", EngineAccessDenied),
         (403, "account_invalid", EngineAccessDenied),
-        (429, "rate_limit", EngineUnavailable),
-        (400, "rate_limit", EngineUnavailable),
+        (429, "rate_limit", EngineBusy),
+        (400, "rate_limit", EngineBusy),
         (409, "lock_timeout", EngineUnavailable),
         (409, "idempotency_key_in_use", EngineUnavailable),
         (500, "", EngineUnavailable),
