@@ -1,5 +1,6 @@
 """Changing to another paid plan: what it costs, the change itself, and finishing it later."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -139,6 +140,7 @@ def finish(engine: BillingEngine, plan_change_id: int) -> None:
     if intent.is_metered:
         # What was called so far goes on the invoice that the change draws, at the old price.
         publishing.flush(engine, intent.subscription_id)
+        _let_the_second_pass()
     asked_at = clock.epoch(clock.now())
     try:
         snapshot = engine.change_plan(
@@ -151,6 +153,15 @@ def finish(engine: BillingEngine, plan_change_id: int) -> None:
         in_unit_of_work(lambda: _refuse(plan_change_id, why))
         raise
     in_unit_of_work(lambda: _settle(plan_change_id, snapshot, asked_at))
+
+
+def _let_the_second_pass() -> None:
+    """Wait until no reported call can be of the very second of the change.
+
+    Stripe counts a metered item up to that second, without it, so such a call would be on neither
+    side. Other calls of that second are late calls of the new plan.
+    """
+    time.sleep(1.05 - clock.now().microsecond / 1_000_000)
 
 
 def _intent(plan_change_id: int) -> _Intent | None:

@@ -7,7 +7,7 @@ import stripe
 
 from portal.billing import registry
 from portal.billing.registry import EngineSettings
-from portal.billing.stripe.client import PooledTransport
+from portal.billing.stripe.client import POOL_SIZE, PooledTransport
 from portal.billing.stripe.engine import StripeBillingEngine
 from portal.errors import EngineAccessDenied, EngineObjectMissing, EngineUnavailable
 from tests.support.scripted_stripe import BASE, KEY
@@ -76,7 +76,7 @@ def test_connections_are_kept_and_a_netrc_is_not_read():
     transport = PooledTransport(None)
     session = transport._session
     assert session.trust_env is False
-    assert session.get_adapter("https://api.stripe.com")._pool_maxsize == 10
+    assert session.get_adapter("https://api.stripe.com")._pool_maxsize == POOL_SIZE
 
 
 def test_threads_share_the_connections(network):
