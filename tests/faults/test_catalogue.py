@@ -34,7 +34,7 @@ from tests.faults.world import Life, World
 from tests.support import invariants
 
 START = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
-HISTORIES = int(os.environ.get("HEALTHY_HISTORIES", "10"))
+HISTORIES = int(os.environ.get("HEALTHY_HISTORIES", "4"))
 
 
 @dataclass(frozen=True)
