@@ -20,7 +20,7 @@ from portal.models import (
 from portal.models.subscription import facts_of
 from portal.services import gateway_tokens
 from portal.services.decisions import Standing
-from portal.services.quotas import PlanLimits
+from portal.services.quotas import PlanLimits, limits_of
 
 
 def _table(model: Any) -> Table:
@@ -207,14 +207,5 @@ def _subscriber(row: Any) -> Subscriber:
             needs_authentication=row.needs_authentication,
             stops_at=row.stops_at,
         ),
-        limits=PlanLimits(
-            quota_type=row.quota_type,
-            quota=row.quota,
-            quota_unit=row.quota_unit,
-            unit_time=row.unit_time,
-            time_unit=row.time_unit,
-            rate_limit_count=row.rate_limit_count,
-            rate_limit_time_unit=row.rate_limit_time_unit,
-            stop_on_quota_reach=row.stop_on_quota_reach,
-        ),
+        limits=limits_of(row),
     )

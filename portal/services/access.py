@@ -15,14 +15,13 @@ from portal.extensions import db
 from portal.models import (
     CheckoutAttempt,
     KeyType,
-    Policy,
     Subscription,
     TimelineEntry,
     Workflow,
 )
 from portal.services import quotas
 from portal.services.decisions import Refusal, Standing, causes, decide, holds
-from portal.services.quotas import PlanLimits, State
+from portal.services.quotas import State, limits_of
 from portal.services.subscribing import CREATION
 
 _FOR_DEBT = (Refusal.PAYMENT_OVERDUE, Refusal.AUTHENTICATION_NEEDED)
@@ -186,18 +185,5 @@ def cap_of(subscription: Subscription) -> State | None:
 
 
 def _quota(subscription: Subscription, now: datetime) -> tuple[State, ...]:
-    limits = quotas.limits_at(_limits(subscription.policy_version.policy), now)
+    limits = quotas.limits_at(limits_of(subscription.policy_version.policy), now)
     return quotas.look(db.session.connection(), subscription.subscription_id, limits)
-
-
-def _limits(policy: Policy) -> PlanLimits:
-    return PlanLimits(
-        quota_type=policy.quota_type,
-        quota=policy.quota,
-        quota_unit=policy.quota_unit,
-        unit_time=policy.unit_time,
-        time_unit=policy.time_unit,
-        rate_limit_count=policy.rate_limit_count,
-        rate_limit_time_unit=policy.rate_limit_time_unit,
-        stop_on_quota_reach=policy.stop_on_quota_reach,
-    )

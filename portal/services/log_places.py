@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, select
 from portal.models import Api, Policy, PolicyVersion, Subscription
 from portal.services import resources
 from portal.services.inserting import parts
-from portal.services.quotas import PlanLimits
+from portal.services.quotas import PlanLimits, limits_of
 from portal.services.resources import Resources
 
 
@@ -68,16 +68,7 @@ def find(connection: Connection, uuids: Collection[str]) -> dict[str, Place]:
 def _place(row: Any, found: Resources) -> Place:
     return Place(
         subscription_id=row.subscription_id,
-        limits=PlanLimits(
-            quota_type=row.quota_type,
-            quota=row.quota,
-            quota_unit=row.quota_unit,
-            unit_time=row.unit_time,
-            time_unit=row.time_unit,
-            rate_limit_count=row.rate_limit_count,
-            rate_limit_time_unit=row.rate_limit_time_unit,
-            stop_on_quota_reach=row.stop_on_quota_reach,
-        ),
+        limits=limits_of(row),
         context=row.context,
         version=row.api_version,
         resources=found,

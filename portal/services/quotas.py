@@ -5,9 +5,10 @@ one count; each process takes some units at a time (``gateway/leases.py``). Wind
 hours and days begin at whole multiples since 1970, months and years with the calendar, all in UTC.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Connection, Select, Table, case, select, update
 
@@ -42,6 +43,11 @@ class PlanLimits:
     rate_limit_count: int | None
     rate_limit_time_unit: str | None
     stop_on_quota_reach: bool
+
+
+def limits_of(row: Any) -> PlanLimits:
+    """Return the limits of a plan, or of any row that has its columns under their names."""
+    return PlanLimits(**{each.name: getattr(row, each.name) for each in fields(PlanLimits)})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 import pytest
 import sqlalchemy as sa
 
+from portal import clock
 from portal.billing.engine import MeterSpec, PriceSpec, ProductSpec
 from portal.extensions import db
-from portal.models import Api, Application, EnginePrice, Offer, Policy, Subscription, User
+from portal.models import Api, Application, EnginePrice, KeyType, Offer, Policy, Subscription, User
+from portal.models.types import new_uuid
+from portal.services import usage
 from portal.web.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.support.factories import Factories
@@ -158,3 +161,23 @@ def row_of(uuid: str) -> Subscription:
     """Return a subscription as the database has it now."""
     db.session.rollback()
     return db.session.scalars(sa.select(Subscription).where(Subscription.uuid == uuid)).one()
+
+
+def call(uuid: str, times: int) -> None:
+    """Let a subscription's production key be used, without telling the engine."""
+    row = row_of(uuid)
+    calls = [
+        usage.Call(
+            event_id=new_uuid(),
+            tenant_id=row.tenant_id,
+            subscription_id=row.subscription_id,
+            key_type=KeyType.PRODUCTION,
+            method="GET",
+            resource="/now",
+            status=200,
+            at=clock.now(),
+        )
+        for _ in range(times)
+    ]
+    with unit_of_work():
+        usage.record_many(db.session.connection(), "gateway", calls)

@@ -8,12 +8,9 @@ import sqlalchemy as sa
 from portal import clock
 from portal.extensions import db
 from portal.flows import cancelling
-from portal.models import KeyType, TimelineEntry
-from portal.models.types import new_uuid
-from portal.services import usage
+from portal.models import TimelineEntry
 from portal.web.engines import engine_of
-from portal.web.unit_of_work import unit_of_work
-from tests.functional.devportal.conftest import ACCOUNT, row_of
+from tests.functional.devportal.conftest import ACCOUNT, call, row_of
 
 
 @pytest.fixture
@@ -33,28 +30,6 @@ def metered(market, application):
     """A running subscription that pays for calls."""
     plan = market.factories.dynamic_policy()
     return market.bought(market.api("Weather", plan), plan, application)
-
-
-def call(uuid: str, times: int) -> None:
-    row = row_of(uuid)
-    with unit_of_work():
-        usage.record_many(
-            db.session.connection(),
-            "gateway",
-            [
-                usage.Call(
-                    event_id=new_uuid(),
-                    tenant_id=row.tenant_id,
-                    subscription_id=row.subscription_id,
-                    key_type=KeyType.PRODUCTION,
-                    method="GET",
-                    resource="/now",
-                    status=200,
-                    at=clock.now(),
-                )
-                for _ in range(times)
-            ],
-        )
 
 
 def moves(uuid: str) -> list[tuple[str, str]]:

@@ -8,11 +8,9 @@ import time_machine
 
 from portal import clock, jobs
 from portal.extensions import db
-from portal.models import EngineSubscription, KeyType, PlanChange, TimelineEntry, UsageBatch
-from portal.models.types import new_uuid
-from portal.services import usage, usage_report
-from portal.web.unit_of_work import unit_of_work
-from tests.functional.devportal.conftest import ACCOUNT, row_of
+from portal.models import EngineSubscription, PlanChange, TimelineEntry, UsageBatch
+from portal.services import usage_report
+from tests.functional.devportal.conftest import ACCOUNT, call, row_of
 
 
 @pytest.fixture
@@ -39,25 +37,6 @@ def bought(market, plans, application):
         return market.bought(market.api("Weather", *plans), plans[number], application)
 
     return buy
-
-
-def call(uuid: str, times: int) -> None:
-    row = row_of(uuid)
-    calls = [
-        usage.Call(
-            event_id=new_uuid(),
-            tenant_id=row.tenant_id,
-            subscription_id=row.subscription_id,
-            key_type=KeyType.PRODUCTION,
-            method="GET",
-            resource="/now",
-            status=200,
-            at=clock.now(),
-        )
-        for _ in range(times)
-    ]
-    with unit_of_work():
-        usage.record_many(db.session.connection(), "gateway", calls)
 
 
 def path(uuid: str, plan) -> str:
