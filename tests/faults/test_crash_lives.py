@@ -79,7 +79,7 @@ class Life:
 
     def subscribe(self) -> None:
         browser = self.developer
-        browser.open("/devportal/")
+        browser.open(f"/devportal/?q={self.api_name}")
         link = next(
             each["href"]
             for each in browser.page.links()
