@@ -150,9 +150,7 @@ def _store_customer(attempt_id: int, customer_id: str) -> None:
 
 def _give_up(attempt_id: int) -> None:
     def close() -> None:
-        attempt = db.session.get_one(CheckoutAttempt, attempt_id)
-        if attempt.session_id is None:
-            attempt.status, attempt.open_key = CheckoutStatus.EXPIRED, None
+        checkouts.give_up(db.session.get_one(CheckoutAttempt, attempt_id))
 
     in_unit_of_work(close)
 

@@ -5,12 +5,13 @@ open for a subscription. What the payment page became is applied here, whoever n
 webhook, the browser coming back, or the worker.
 """
 
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import String, cast, exists, func, select
+from sqlalchemy import CursorResult, String, cast, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portal import clock
@@ -99,8 +100,9 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
     if found is not None and not _too_late_to_open(found):
         return found
     if found is not None:
-        found.status, found.open_key = CheckoutStatus.EXPIRED, None
-        db.session.flush()
+        give_up(found)
+        if found.open_key is not None:
+            return found
     price = price_of(subscription)
     attempt = CheckoutAttempt(
         am_subscription_id=subscription.subscription_id,
@@ -217,6 +219,50 @@ def apply(
     return False
 
 
+#: What an attempt may still become, by what it would become: a payment wins over an expiry.
+_BEFORE = {
+    CheckoutStatus.EXPIRED: (CheckoutStatus.PENDING,),
+    CheckoutStatus.COMPLETED: (CheckoutStatus.PENDING, CheckoutStatus.EXPIRED),
+}
+
+
+_CLOSED_WITH = ("status", "open_key", "checkout_url")
+
+
+def _close(attempt: CheckoutAttempt, status: CheckoutStatus) -> bool:
+    """Close an attempt unless somebody else has done so; return whether it was us.
+
+    Asked of the database, not of the row as it was read: the webhook and the browser may both
+    have read it open, and who is second must not take one payment for two.
+    """
+    closed = db.session.execute(
+        update(CheckoutAttempt)
+        .where(
+            CheckoutAttempt.attempt_id == attempt.attempt_id,
+            CheckoutAttempt.status.in_(_BEFORE[status]),
+        )
+        .values(status=status, open_key=None, checkout_url=None, updated_at=clock.now()),
+        execution_options={"synchronize_session": False},
+    )
+    db.session.refresh(attempt, _CLOSED_WITH)
+    return typing.cast("CursorResult[typing.Any]", closed).rowcount == 1
+
+
+def give_up(attempt: CheckoutAttempt) -> None:
+    """Close an attempt whose page was never opened; one that was opened meanwhile stays."""
+    db.session.execute(
+        update(CheckoutAttempt)
+        .where(
+            CheckoutAttempt.attempt_id == attempt.attempt_id,
+            CheckoutAttempt.status == CheckoutStatus.PENDING,
+            CheckoutAttempt.session_id.is_(None),
+        )
+        .values(status=CheckoutStatus.EXPIRED, open_key=None, updated_at=clock.now()),
+        execution_options={"synchronize_session": False},
+    )
+    db.session.refresh(attempt, _CLOSED_WITH)
+
+
 def complete(
     attempt: CheckoutAttempt, subscription: Subscription, page: CheckoutSession, cause: Cause
 ) -> bool:
@@ -225,14 +271,13 @@ def complete(
     A payment that buys nothing is kept too and goes back: the subscription was not approved, is
     being ended, has ended, or was paid before. Money is never taken and forgotten.
     """
-    if attempt.status == CheckoutStatus.COMPLETED or page.subscription_id is None:
+    if page.subscription_id is None or not _close(attempt, CheckoutStatus.COMPLETED):
         return False
-    attempt.status = CheckoutStatus.COMPLETED
-    attempt.open_key = None
-    attempt.checkout_url = None
     _billing_record(attempt, subscription, page)
     # The session does not say the billing period; the worker reads it.
     subscription.refresh_due = True
+    if subscription.engine_subscription_id == page.subscription_id:
+        return False
     why = _why_it_goes_back(subscription)
     if why is not None:
         refunds.owe(subscription, page.subscription_id, attempt.connected_account, why[1])
@@ -297,12 +342,9 @@ def lapse(attempt: CheckoutAttempt, subscription: Subscription, cause: Cause) ->
 
     An older page's expiry says nothing about a newer attempt.
     """
-    if attempt.status != CheckoutStatus.PENDING:
+    if not _close(attempt, CheckoutStatus.EXPIRED):
         return False
     newest = newest_attempt(subscription)
-    attempt.status = CheckoutStatus.EXPIRED
-    attempt.open_key = None
-    attempt.checkout_url = None
     if newest is not None and newest.attempt_id != attempt.attempt_id:
         return False
     if not subscriptions.may(subscription, Move.LAPSE):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -203,10 +204,15 @@ def test_children_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None
 
 
 def test_handlers_of_the_program_are_put_back(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with Servers(tmp_path):
-        assert signal.getsignal(signal.SIGTERM) is not before
-    assert signal.getsignal(signal.SIGTERM) is before
+    def own(number: int, frame: FrameType | None) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        with Servers(tmp_path):
+            assert signal.getsignal(signal.SIGTERM) is not own
+        assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_the_back_end_runs_under_gunicorn_and_names_itself(tmp_path: Path) -> None:

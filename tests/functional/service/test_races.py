@@ -2,18 +2,26 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
+from sqlalchemy.orm.attributes import set_committed_value
 
+from portal.billing.engine import CheckoutState
 from portal.extensions import db
 from portal.models import (
     CheckoutAttempt,
+    CheckoutStatus,
     EngineSubscription,
     InboxEvent,
+    Refund,
     SharedCustomer,
     Subscription,
     TimelineEntry,
 )
+from portal.services import checkouts
+from portal.services.subscriptions import Cause
+from portal.web.unit_of_work import unit_of_work
 from tests.functional.service.conftest import ACCOUNT, WEBHOOK
 
 pytestmark = pytest.mark.all_databases
@@ -90,6 +98,30 @@ def test_the_webhook_and_the_browser_at_once_activate_once(sale):
     assert {answer.status_code for answer in answers} == {200}
     assert sale.moves == ["SUBSCRIBE", "PAY"]
     assert db.session.query(EngineSubscription).count() == 1
+
+
+@pytest.mark.parametrize("late", ["paid", "expired"])
+def test_what_was_read_before_a_payment_neither_pays_it_back_nor_undoes_it(sale, late):
+    """The attempt as one reads it before, the subscription as one reads it after: both decide."""
+    session_id = sale.open_page()
+    sale.deliver(*sale.engine.provider.pay(session_id))
+    page = sale.engine.checkout(ACCOUNT, session_id)
+    if late == "expired":
+        page = replace(page, state=CheckoutState.EXPIRED, is_paid=False, subscription_id=None)
+
+    with unit_of_work():
+        attempt = db.session.query(CheckoutAttempt).one()
+        for name, before in (("status", CheckoutStatus.PENDING), ("open_key", sale.uuid)):
+            set_committed_value(attempt, name, before)
+        subscription = db.session.query(Subscription).one()
+        assert not checkouts.apply(
+            attempt, subscription, page, Cause(because="Late.", actor="stripe")
+        )
+
+    assert sale.moves == ["SUBSCRIBE", "PAY"]
+    assert sale.status == "UNBLOCKED"
+    assert db.session.query(Refund).count() == 0
+    assert db.session.query(CheckoutAttempt).one().status == CheckoutStatus.COMPLETED
 
 
 def test_many_presses_of_complete_payment_open_one_page(sale):
