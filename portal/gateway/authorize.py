@@ -7,6 +7,10 @@ on. It says which call in one of these ways:
 - ``X-Forwarded-Uri`` (Traefik's ForwardAuth, APISIX's forward-auth);
 - the path behind ``/gateway/authorize`` (Envoy's ext_authz with that ``path_prefix``).
 
+A gateway that passes the caller's own fields on lets callers send any of them. So where the path
+says it, nothing else counts, also no parameter (Envoy appends the caller's query); and two fields
+that name different calls are refused.
+
 200 lets the call through; the answer's fields say whose it is. Anything else is the refusal, a
 problem document, as our own gateway answers it. ``?meter=log`` says that the gateway reports every
 call in its log: then limits are only looked at here, and counted when the log is read. Without
@@ -54,17 +58,16 @@ def decide(app: Flask, environ: Environ) -> Admitted:
     """
     place = place_of(environ)
     key = incoming.key_of_fields(environ.get("HTTP_APIKEY"), environ.get("HTTP_AUTHORIZATION"))
-    counts = "meter=log" not in environ.get("QUERY_STRING", "")
+    counts = _options(environ).get("meter") != ["log"]
     return admit(gate_of(app), key, place.domain, place.context, place.version, counts=counts)
 
 
 def place_of(environ: Environ) -> Place:
     """Return which API a call is for, from where outside gateways say it.
 
-    :raise Refused: if it is for none, or leaves the API by dot segments
+    :raise Refused: if it is for none, leaves the API by dot segments, or is said in two ways
     """
-    said = environ.get("HTTP_X_ORIGINAL_URI") or environ.get("HTTP_X_FORWARDED_URI")
-    path = str(said or environ.get("PATH_INFO", "")[len(PATH) :]).partition("?")[0]
+    path = _said(environ).partition("?")[0]
     if incoming.leaves(path):
         raise Refused(Refusal.BAD_PATH)
     parts = [unquote(part) for part in path.split("/") if part]
@@ -76,6 +79,25 @@ def place_of(environ: Environ) -> Place:
     if len(parts) < 2:
         raise Refused(Refusal.NO_API)
     return Place(domain=domain, context=parts[0], version=parts[1])
+
+
+def _said(environ: Environ) -> str:
+    if behind := _behind(environ):
+        return behind
+    fields = (environ.get("HTTP_X_ORIGINAL_URI"), environ.get("HTTP_X_FORWARDED_URI"))
+    said = {str(each) for each in fields if each}
+    if len(said) > 1:
+        raise Refused(Refusal.BAD_REQUEST)
+    return said.pop() if said else ""
+
+
+def _behind(environ: Environ) -> str:
+    """Return the path behind ``/gateway/authorize``, which is the caller's as is the query."""
+    return str(environ.get("PATH_INFO", ""))[len(PATH) :].strip("/")
+
+
+def _options(environ: Environ) -> dict[str, list[str]]:
+    return {} if _behind(environ) else parse_qs(environ.get("QUERY_STRING", ""))
 
 
 def fields(admitted: Admitted) -> list[tuple[str, str]]:
@@ -90,7 +112,12 @@ def fields(admitted: Admitted) -> list[tuple[str, str]]:
 
 def only_401_and_403(environ: Environ) -> bool:
     """Whether the gateway takes no other refusal."""
-    return parse_qs(environ.get("QUERY_STRING", "")).get("refuse") == ["403"]
+    return _options(environ).get("refuse") == ["403"]
+
+
+def named_problem(environ: Environ) -> Refusal | None:
+    """Return the refusal that is asked for by its name."""
+    return Refusal.by_slug(_options(environ).get(PROBLEM, [""])[0])
 
 
 class Fast:
@@ -105,7 +132,7 @@ class Fast:
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
-        if environ.get("PATH_INFO", "").startswith(PATH) and not _names_problem(environ):
+        if _is_question(environ) and named_problem(environ) is None:
             try:
                 admitted = decide(self._app, environ)
             except (Refused, SQLAlchemyError):
@@ -116,5 +143,6 @@ class Fast:
         return self._wsgi(environ, start)
 
 
-def _names_problem(environ: Environ) -> bool:
-    return f"{PROBLEM}=" in environ.get("QUERY_STRING", "")
+def _is_question(environ: Environ) -> bool:
+    path = str(environ.get("PATH_INFO", ""))
+    return path == PATH or path.startswith(f"{PATH}/")

@@ -75,7 +75,7 @@ def authorize(resource: str = "") -> Response:
     """Tell an outside gateway whether a call may go through; see ``authorize.py``."""
     request_id = uuid.uuid4().hex
     environ = request.environ
-    named = Refusal.by_slug(request.args.get(decisions.PROBLEM, ""))
+    named = decisions.named_problem(environ)
     if named is not None:
         return refused.answer(Refused(named), request_id)
     try:
