@@ -15,7 +15,7 @@ from portal.errors import PortalError
 from portal.extensions import db
 from portal.models import Tenant
 from portal.models.tenant import SUPER_TENANT
-from portal.services import intake, usage_files
+from portal.services import gateway_log, intake, usage_files
 from portal.services.intake import Outcome
 from portal.services.usage_files import Lines
 from portal.web.unit_of_work import in_unit_of_work
@@ -34,13 +34,18 @@ SHOWN = 20
 def import_file(file: Path, kind: str | None, domain: str, source: str, as_json: bool) -> None:
     """Take in the calls of FILE: an access log of nginx in JSON, or CSV with a heading.
 
-    Each call counts once by its id and SOURCE, however often the file is read. Exits 1 when a line
-    was refused.
+    Each call counts once by its id and SOURCE, however often the file is read. The log of an nginx
+    that runs deploy/nginx-gateway.conf is read as `flask usage tail` reads it, so that it does not
+    matter which of both has read it before. Exits 1 when a line was refused.
     """
     tenant_id = _tenant(domain)
     how = kind or (usage_files.CSV if file.suffix == ".csv" else usage_files.NGINX)
     counted: Counter[str] = Counter()
     refused: list[dict[str, Any]] = []
+    if how == usage_files.NGINX and gateway_log.is_one(file):
+        _drain(file, counted, hidden=as_json)
+        _tell(counted, refused, as_json)
+        return
     with (
         file.open("rb") as opened,
         click.progressbar(length=file.stat().st_size, label=file.name, hidden=as_json) as bar,
@@ -55,6 +60,22 @@ def import_file(file: Path, kind: str | None, domain: str, source: str, as_json:
     _tell(counted, refused, as_json)
     if refused:
         raise click.exceptions.Exit(1)
+
+
+def _drain(file: Path, counted: Counter[str], *, hidden: bool) -> None:
+    """Bring what is new in a log into the ledger."""
+
+    def known() -> int:
+        return in_unit_of_work(lambda: gateway_log.calls_of(db.session.connection(), file))
+
+    before = known()
+    size = file.stat().st_size
+    with click.progressbar(length=size, label=file.name, hidden=hidden) as bar:
+        while done := in_unit_of_work(lambda: gateway_log.drain(db.session.connection(), file)):
+            bar.update(done)
+        bar.update(size - bar.pos)
+    counted[Outcome.ACCEPTED] = known() - before
+    counted[Outcome.DUPLICATE] = before
 
 
 def _tenant(domain: str) -> int:

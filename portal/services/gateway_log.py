@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, Table, func, insert, select, update
 
 from portal import clock
 from portal.models import KeyType, UsageSegment, UsageSpool
@@ -23,6 +23,8 @@ from portal.services.ledger import HOUR_MS, Alike
 log = structlog.get_logger()
 
 FORMAT = "nginx"
+#: The names in each line.
+FIELDS = frozenset({"at", "id", "sub", "key", "method", "path", "status", "in", "out"})
 #: How much of a log is brought in by one transaction.
 PORTION = 4 * 1024 * 1024
 _spool: Table = UsageSpool.__table__  # type: ignore[assignment]
@@ -86,51 +88,81 @@ def parse(data: bytes) -> Iterator[Line]:
     A call that did not reach a back end is not in the log: its line names no status.
     """
     wrong = 0
-    for text in data.splitlines():
+    for found in _objects(data):
         try:
-            yield _line(json.loads(text))
+            yield _line(found)
         except (ValueError, KeyError, TypeError, AttributeError):
             wrong += 1
     if wrong:
         log.warning("log_lines_left_out", lines=wrong)
 
 
+def _objects(data: bytes) -> list[Any]:
+    """Return what each line holds; ``None`` for one that is no JSON."""
+    lines = data.splitlines()
+    try:
+        # All at once, which is faster than each by itself; a text holds no line end of its own.
+        found = json.loads(b"[" + b",".join(lines) + b"]")
+    except ValueError:
+        found = []
+    return found if len(found) == len(lines) else [_object(line) for line in lines]
+
+
+def _object(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
 def _line(found: Mapping[str, Any]) -> Line:
+    status = str(found["status"])
     # Of several tries the last one's status is the answer's: "502, 200" or "502 : 200".
-    status = int(str(found["status"]).replace(":", ",").rpartition(",")[2])
+    last = status if len(status) == 3 else status.replace(":", ",").rpartition(",")[2]
     return Line(
-        call_id=str(found["id"]),
-        at=round(float(found["at"]) * 1000),
-        subscription=str(found["sub"]),
-        key_type=KeyType(found["key"]),
-        method=str(found["method"])[:10],
-        path=str(found["path"]),
-        status=status,
-        bytes=int(found["in"]) + int(found["out"]),
+        str(found["id"]),
+        round(float(found["at"]) * 1000),
+        str(found["sub"]),
+        _KEY_TYPES[found["key"]],
+        str(found["method"])[:10],
+        str(found["path"]),
+        int(last),
+        int(found["in"]) + int(found["out"]),
     )
+
+
+_KEY_TYPES = {str(each): each for each in KeyType}
 
 
 def _count(connection: Connection, lines: list[Line]) -> None:
     places = log_places.find(connection, {line.subscription for line in lines})
-    calls = []
-    for line in lines:
-        place = places.get(line.subscription)
-        if place is None:
-            log.error("usage_of_nobody", subscription=line.subscription, call=line.call_id)
-            continue
-        alike = Alike(
-            place.subscription_id,
-            line.at // HOUR_MS,
-            line.method,
-            place.resource_of(line.path),
-            line.status,
-            line.key_type,
-        )
-        calls.append((alike, line.at, line.bytes))
+    calls = list(_calls(lines, places))
     groups = ledger.grouped(calls)
     if groups:
         ledger.count(connection, groups, ledger.splitter(calls))
     _count_limits(connection, places, calls)
+
+
+def _calls(
+    lines: list[Line], places: Mapping[str, log_places.Place]
+) -> Iterator[tuple[Alike, int, int]]:
+    """Yield what each call is counted under, its time and its size."""
+    #: Equal calls are many: what they have in common is made once.
+    alike: dict[tuple[str, str, str, int, KeyType, int], Alike] = {}
+    for line in lines:
+        hour = line.at // HOUR_MS
+        common = (line.subscription, line.method, line.path, line.status, line.key_type, hour)
+        known = alike.get(common)
+        if known is None:
+            place = places.get(line.subscription)
+            if place is None:
+                log.error("usage_of_nobody", subscription=line.subscription, call=line.call_id)
+                continue
+            resource = place.resource_of(line.path)
+            known = alike[common] = Alike(
+                place.subscription_id, hour, line.method, resource, line.status, line.key_type
+            )
+        yield known, line.at, line.bytes
 
 
 def _count_limits(
@@ -140,17 +172,23 @@ def _count_limits(
 ) -> None:
     """Count the calls against the limits whose window runs now."""
     now = clock.now()
-    by_id = {place.subscription_id: place for place in places.values()}
-    for number in sorted({alike.subscription_id for alike, _, _ in calls}):
-        for limit in quotas.limits_at(by_id[number].limits, now):
-            mine = [
-                size
-                for alike, at, size in calls
-                if alike.subscription_id == number and at >= limit.start * 1000
-            ]
-            amount = sum(mine) if limit.in_bytes else len(mine)
-            if amount:
-                quotas.add(connection, number, limit, amount)
+    limits = {
+        place.subscription_id: quotas.limits_at(place.limits, now) for place in places.values()
+    }
+    since = min((limit.start for each in limits.values() for limit in each), default=0) * 1000
+    amounts: dict[tuple[int, quotas.Kind], int] = {}
+    for alike, at, size in calls:
+        if at < since:
+            continue
+        number = alike.subscription_id
+        for limit in limits[number]:
+            if at >= limit.start * 1000:
+                key = number, limit.kind
+                amounts[key] = amounts.get(key, 0) + (size if limit.in_bytes else 1)
+    of_kind = {(number, limit.kind): limit for number, each in limits.items() for limit in each}
+    used = {(number, of_kind[number, kind]): n for (number, kind), n in amounts.items() if n}
+    if used:
+        quotas.add_many(connection, used)
 
 
 def _keep(connection: Connection, row: Any, data: bytes, lines: list[Line]) -> None:
@@ -166,6 +204,23 @@ def _keep(connection: Connection, row: Any, data: bytes, lines: list[Line]) -> N
             created_at=clock.now(),
         )
     )
+
+
+def is_one(path: Path) -> bool:
+    """Whether a file is a log that ``deploy/nginx-gateway.conf`` writes, by its first line."""
+    with path.open("rb") as file:
+        first = _object(file.readline(65_536))
+    return isinstance(first, dict) and first.keys() >= FIELDS
+
+
+def calls_of(connection: Connection, path: Path) -> int:
+    """Return how many calls of a log are in the ledger, as far as their records are kept."""
+    query = (
+        select(func.coalesce(func.sum(_segment.c.calls), 0))
+        .join(_spool, _spool.c.spool_id == _segment.c.spool_id)
+        .where(_spool.c.name == name_of(path))
+    )
+    return int(connection.scalar(query) or 0)
 
 
 def is_whole(connection: Connection, path: Path) -> bool:

@@ -5,19 +5,20 @@ one count; each process takes some units at a time (``gateway/leases.py``). Wind
 hours and days begin at whole multiples since 1970, months and years with the calendar, all in UTC.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, case, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, case, select, tuple_, update
 
 from portal import clock
 from portal.models.policy import QuotaType
 from portal.models.usage import QuotaUse
 from portal.services import notices
 from portal.services.decisions import Refusal
-from portal.services.inserting import insert_missing
+from portal.services.inserting import insert_missing, parts
 
 _TABLE: Table = QuotaUse.__table__  # type: ignore[assignment]
 _SECONDS = {"sec": 1, "min": 60, "hours": 3600, "days": 86_400}
@@ -190,9 +191,70 @@ def look(
 
 def add(connection: Connection, subscription_id: int, limit: Limit, amount: int) -> None:
     """Count what a call turned out to use, whether or not the limit is passed by it."""
-    used = _opened(connection, subscription_id, limit)
-    _update(connection, subscription_id, limit, amount)
-    _tell(connection, subscription_id, limit, used, used + amount)
+    add_many(connection, {(subscription_id, limit): amount})
+
+
+def add_many(connection: Connection, amounts: Mapping[tuple[int, Limit], int]) -> None:
+    """Count what calls used, by subscription and limit; a few statements, however many there are.
+
+    Of each subscription and kind of limit there may be one window only.
+    """
+    wanted = {(sub, str(limit.kind)): (sub, limit) for sub, limit in sorted(amounts, key=_order)}
+    used = _opened_all(connection, wanted)
+    connection.execute(
+        _RAISE,
+        [
+            {"sub": sub, "of": kind, "start": limit.start, "more": amounts[sub, limit]}
+            for (sub, kind), (_, limit) in wanted.items()
+        ],
+    )
+    for place, (sub, limit) in wanted.items():
+        _tell(connection, sub, limit, used[place], used[place] + amounts[sub, limit])
+
+
+def _order(place: tuple[int, Limit]) -> tuple[int, str]:
+    return place[0], place[1].kind
+
+
+def _opened_all(
+    connection: Connection, wanted: Mapping[tuple[int, str], tuple[int, Limit]]
+) -> dict[tuple[int, str], int]:
+    """Lock the rows of limits, in order, made where missing; return what is used of each window."""
+    found = _locked(connection, list(wanted))
+    missing = [place for place in wanted if place not in found]
+    if missing:
+        rows = [
+            {
+                "subscription_id": place[0],
+                "kind": place[1],
+                "used": 0,
+                "window_start": wanted[place][1].start,
+            }
+            for place in missing
+        ]
+        insert_missing(connection, _TABLE, rows)
+        found |= _locked(connection, missing)
+    return {
+        place: int(row.used) if row.window_start >= wanted[place][1].start else 0
+        for place, row in found.items()
+    }
+
+
+def _locked(connection: Connection, places: list[tuple[int, str]]) -> dict[tuple[int, str], Any]:
+    columns = _TABLE.c
+    query = (
+        select(columns.subscription_id, columns.kind, columns.used, columns.window_start)
+        .where(
+            tuple_(columns.subscription_id, columns.kind).in_(bindparam("places", expanding=True))
+        )
+        .order_by(columns.subscription_id, columns.kind)
+        .with_for_update()
+    )
+    return {
+        (row.subscription_id, row.kind): row
+        for part in parts(places)
+        for row in connection.execute(query, {"places": part})
+    }
 
 
 def _tell(
@@ -212,18 +274,22 @@ def _tell(
 
 
 def _update(connection: Connection, subscription_id: int, limit: Limit, cost: int) -> None:
-    columns = _TABLE.c
-    runs = columns.window_start >= limit.start
-    query = update(_TABLE).where(
-        columns.subscription_id == subscription_id, columns.kind == limit.kind
+    where = {"sub": subscription_id, "of": limit.kind}
+    connection.execute(_RAISE, {**where, "start": limit.start, "more": cost})
+
+
+_MORE: Any = bindparam("more")
+_START: Any = bindparam("start")
+_RUNS = _TABLE.c.window_start >= _START
+# In this order: MySQL computes each value from what the ones before it have already set.
+_RAISE = (
+    update(_TABLE)
+    .where(_TABLE.c.subscription_id == bindparam("sub"), _TABLE.c.kind == bindparam("of"))
+    .ordered_values(
+        (_TABLE.c.used, case((_RUNS, _TABLE.c.used + _MORE), else_=_MORE)),
+        (_TABLE.c.window_start, case((_RUNS, _TABLE.c.window_start), else_=_START)),
     )
-    # In this order: MySQL computes each value from what the ones before it have already set.
-    connection.execute(
-        query.ordered_values(
-            (columns.used, case((runs, columns.used + cost), else_=cost)),
-            (columns.window_start, case((runs, columns.window_start), else_=limit.start)),
-        )
-    )
+)
 
 
 def _row(subscription_id: int, limit: Limit) -> Select[tuple[int, int]]:

@@ -26,7 +26,7 @@ def run(app):
 
 
 def logged(row, number, **changes):
-    """A line as the log format of deploy/ writes it: everything is text."""
+    """A line of a log with the names of WSO2's events: nginx writes everything as text."""
     line = {
         "id": f"request-{number}",
         "time": f"{clock.now().timestamp() - 60:.3f}",

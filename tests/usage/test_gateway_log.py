@@ -1,0 +1,129 @@
+"""The log of an nginx that runs ``deploy/nginx-gateway.conf``: its lines, counted once."""
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+
+from portal import clock
+from portal.cli.usage import usage as usage_commands
+from portal.extensions import db
+from portal.flows import draining
+from portal.models import QuotaUse, Subscription
+from portal.services import gateway_log, usage
+
+CONFIGURATION = Path(__file__).resolve().parents[2] / "deploy" / "nginx-gateway.conf"
+VARIABLE = re.compile(r"\$([a-z_]+)")
+
+
+def log_format() -> str:
+    """The format as nginx puts it together."""
+    text = CONFIGURATION.read_text()
+    found = re.search(r"log_format portal_usage escape=json\s+((?:'[^']*'\s*)+);", text)
+    assert found is not None
+    return "".join(re.findall(r"'([^']*)'", found[1]))
+
+
+def line(row: Subscription, **changes: str) -> str:
+    """A line as nginx writes it, whose variables have the values of a usual call."""
+    values = {
+        "msec": f"{clock.now().timestamp():.3f}",
+        "request_id": uuid4().hex,
+        "portal_subscription": row.uuid,
+        "portal_key_type": "PRODUCTION",
+        "request_method": "GET",
+        "uri": f"/{row.api.context}/1.0/rates",
+        "upstream_status": "200",
+        "request_length": "120",
+        "bytes_sent": "392",
+    } | changes
+    return VARIABLE.sub(lambda found: values[found[1]], log_format()) + "\n"
+
+
+@pytest.fixture
+def row(factories) -> Subscription:
+    return factories.subscription(created_at=clock.now() - timedelta(days=40))
+
+
+@pytest.fixture
+def run(app: Flask):
+    def invoke(*arguments: object) -> str:
+        result = app.test_cli_runner().invoke(usage_commands, [*map(str, arguments)])
+        assert result.exit_code == 0, (result.output, result.exception)
+        return result.output
+
+    return invoke
+
+
+def test_the_configuration_names_every_field_that_is_read(row) -> None:
+    found = json.loads(line(row))
+    assert found.keys() == gateway_log.FIELDS
+    (call,) = gateway_log.parse(line(row).encode())
+    assert (call.subscription, call.key_type, call.method) == (row.uuid, "PRODUCTION", "GET")
+    assert (call.path, call.status, call.bytes) == (f"/{row.api.context}/1.0/rates", 200, 512)
+
+
+@pytest.mark.parametrize(
+    ("status", "read"), [("502, 200", 200), ("502 : 304", 304), ("", None), ("-", None)]
+)
+def test_the_last_of_several_tries_is_the_answer_and_none_is_no_call(
+    row, status: str, read: int | None
+) -> None:
+    calls = list(gateway_log.parse(line(row, upstream_status=status).encode()))
+    assert [call.status for call in calls] == ([read] if read else [])
+
+
+@pytest.mark.parametrize(
+    "broken", ['{"at":1', "[1,2]", "null", '{"at":1},{"at":2}', "1,2", "\\", '{"sub":{}}']
+)
+def test_a_line_that_is_no_call_is_left_out_and_those_around_it_count(row, broken: str) -> None:
+    text = line(row) + broken + "\n" + line(row)
+    assert len(list(gateway_log.parse(text.encode()))) == 2
+
+
+@pytest.mark.all_databases
+def test_calls_of_many_count_against_the_limits_whose_window_runs(
+    factories, app: Flask, tmp_path: Path
+) -> None:
+    policy = factories.policy()
+    policy.quota, policy.time_unit = 100, "days"
+    policy.rate_limit_count, policy.rate_limit_time_unit = 50, "min"
+    api = factories.api(None, factories.save(policy))
+    rows = [factories.subscription(api=api, policy=policy) for _ in range(3)]
+    log = tmp_path / "usage.log"
+    yesterday = f"{(clock.now() - timedelta(days=1)).timestamp():.3f}"
+    with log.open("w") as file:
+        for number, row in enumerate(rows):
+            file.writelines(line(row) for _ in range(number + 1))
+        file.write(line(rows[0], msec=yesterday))
+        file.write(line(rows[0], portal_subscription=str(uuid4())))
+    for _ in range(2):
+        draining.drain_log(log)
+        with log.open("a") as file:
+            file.write(line(rows[2]))
+
+    db.session.rollback()
+    used = db.session.query(QuotaUse).order_by(QuotaUse.subscription_id, QuotaUse.kind)
+    # The second time a new minute may have begun, of which nothing else is known.
+    assert [each.used for each in used if each.kind == "quota"] == [1, 2, 4]
+    assert [usage.summary(row.subscription_id, None, None).total for row in rows] == [2, 2, 4]
+
+
+def test_tail_and_import_count_the_same_log_once(run, row, tmp_path: Path) -> None:
+    log = tmp_path / "usage.log"
+    log.write_text("".join(line(row) for _ in range(3)))
+    assert "3 calls taken in, 0 were known, 0 refused." in run("import", log)
+    run("tail", log)
+    with log.open("a") as file:
+        file.write(line(row))
+    run("tail", log)
+    assert json.loads(run("import", log, "--json")) == {
+        "accepted": 0,
+        "duplicates": 4,
+        "refused": [],
+    }
+    assert usage.summary(row.subscription_id, None, None).counted == 4
