@@ -1,0 +1,216 @@
+"""What nginx with ``deploy/nginx-gateway.conf`` costs: decisions kept for a second, calls metered.
+
+    python -m tests.benchmarks.bench_gateway_cached [--database URL] [--keys 100] [--pairs 5]
+
+Floor (``direct``): the same nginx passing calls to the same back end, without a question, without
+a log. Product (``metered``): the configuration of ``deploy``, with the portal under gunicorn
+behind it, its log of calls, and a ``flask usage tail --follow`` that counts the log at the same
+time. ``logged`` is the same while nobody counts the log, ``unmetered`` without the log, so that
+``metering_ratio`` is what the log costs. All alternate. Prints one JSON line.
+
+Then the load runs once more while the counting process is killed (SIGKILL) again and again by
+others that take over: every line of the log has to be in the ledger once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from threading import Event, Thread
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask
+
+from portal.cli.processes import Child, Servers, flask_command, free_ports
+from portal.extensions import db
+from portal.flows import draining
+from portal.models import UsageBucket
+from tests.benchmarks import gateway
+from tests.benchmarks.gateway import DEPLOY, Load, Shop
+
+TARGET, TARGET_OF_LOG = 0.75, 0.87
+_NAMES = ("direct", "metered", "logged", "unmetered")
+
+
+class Bench:
+    """The servers of one run, and how each is loaded."""
+
+    def __init__(self, servers: Servers, shop: Shop, folder: Path, memory: Path) -> None:
+        self.servers, self.shop, self.memory = servers, shop, memory
+        self.log = folder / "usage.log"
+        self.script = gateway.load_script(folder, "calls", [f"{shop.place}/x"], shop.keys)
+        back, self.portal_port = free_ports(2)
+        self.listen = dict(zip(("direct", "log", "none"), free_ports(3), strict=True))
+        self.portal = servers.start(shop.portal(self.portal_port))
+        self.backend = servers.start(gateway.backend(folder, back))
+        direct = (
+            f"access_log off; upstream backend {{ server 127.0.0.1:{back}; keepalive 32; }}"
+            f"server {{ listen 127.0.0.1:{self.listen['direct']}; location / {{"
+            ' proxy_http_version 1.1; proxy_set_header Connection "";'
+            " proxy_pass http://backend; } }"
+        )
+        fronts = {
+            "direct": direct,
+            "log": self._gateway(back, "log", str(self.log)),
+            "none": self._gateway(back, "none", "off"),
+        }
+        self.fronts = {
+            name: servers.start(gateway.nginx(folder, name, http)) for name, http in fronts.items()
+        }
+        portal = f"http://127.0.0.1:{self.portal_port}/healthz"
+        gateway.wait_for(servers, self.portal, portal)
+
+    def _gateway(self, back: int, name: str, log: str) -> str:
+        words = {
+            "GATEWAY_LISTEN": f"127.0.0.1:{self.listen[name]}",
+            "PORTAL_ADDRESS": f"127.0.0.1:{self.portal_port}",
+            "DECISIONS": f"{self.memory}/{name}",
+            "USAGE_LOG": log,
+            "API": self.shop.place,
+            "BACKEND": f"127.0.0.1:{back}",
+        }
+        text = (DEPLOY / "nginx-gateway.conf").read_text()
+        for word, value in words.items():
+            text = text.replace(f"@{word}@", value)
+        return text.replace("access_log off portal_usage", "access_log off")
+
+    def load(self, name: str, seconds: float) -> Load:
+        """Load one of them; every call has to go through."""
+        front = {"direct": "direct", "unmetered": "none"}.get(name, "log")
+        tail = self.servers.start(self.tail(name)) if name == "metered" else None
+        servers = [self.fronts[front], self.backend, self.portal, *([tail] if tail else [])]
+        try:
+            found = gateway.drive(
+                f"http://127.0.0.1:{self.listen[front]}", self.script, seconds, servers
+            )
+        finally:
+            self.servers.stop([tail.name] if tail else [])
+        if found.refused or found.broken:
+            raise RuntimeError(f"{name}: {found}")
+        return found
+
+    def tail(self, name: str) -> Child:
+        """Describe the process that counts the log."""
+        env = {**self.shop.portal(self.portal_port).env}
+        return flask_command(f"tail-{name}", "usage", "tail", str(self.log), "--follow", env=env)
+
+    def killed(self, seconds: float) -> tuple[Load, int]:
+        """Load the gateway while whoever counts the log is killed; return how often that was."""
+        going, kills = Event(), 0
+        chance = random.Random(1)
+        found: list[Load] = []
+        loader = Thread(target=lambda: found.append(self.load("logged", seconds)))
+        loader.start()
+        while loader.is_alive():
+            # Two count at the same time; each lives for a moment after it has begun to work.
+            pair = [self.servers.start(self.tail(f"{kills + n}")) for n in range(2)]
+            for each in pair:
+                going.wait(2 + chance.random() * 1.5)
+                os.killpg(each.process.pid, signal.SIGKILL)
+                kills += 1
+            self.servers.stop([each.name for each in pair])
+        loader.join()
+        return found[0], kills
+
+
+def measure(url: str, folder: Path, keys: int, pairs: int, seconds: float) -> dict[str, Any]:
+    """Alternate floor and product; return medians and ratios."""
+    app, shop = gateway.shop(url, folder, keys)
+    found: dict[str, list[Load]] = {name: [] for name in _NAMES}
+    answered = 0
+    with _memory() as memory, Servers(folder / "logs") as servers:
+        bench = Bench(servers, shop, folder, memory)
+        for name in _NAMES:
+            answered += _answered(bench.load(name, 2), name)
+        for _ in range(pairs):
+            for name in _NAMES:
+                load = bench.load(name, seconds)
+                answered += _answered(load, name)
+                found[name].append(load)
+        under_fire, kills = bench.killed(seconds * 3)
+        answered += under_fire.requests
+        time.sleep(0.5)
+        # A line without a status is a call that was given up before a back end answered.
+        lines = bench.log.read_bytes().count(b'"status":"200"')
+        counted = _counted(app, bench.log)
+    rates = {name: median(each.rate for each in loads) for name, loads in found.items()}
+    ratio = _ratio(found, "metered", "direct")
+    of_log = _ratio(found, "logged", "unmetered")
+    added = median(e.p50_ms for e in found["metered"]) - median(e.p50_ms for e in found["direct"])
+    # A call that is under way when the load ends is logged, and its answer not waited for.
+    most_under_way = gateway.CONNECTIONS * (2 * pairs + 3)
+    exact = counted == lines and 0 <= lines - answered <= most_under_way
+    return {
+        "benchmark": "gateway_cached",
+        "database": url.partition(":")[0],
+        "keys": keys,
+        "pairs": pairs,
+        **{f"{name}_per_second": round(rate) for name, rate in rates.items()},
+        **{f"{name}_cpu_ms": round(median(e.cpu_ms for e in found[name]), 3) for name in _NAMES},
+        "added_p50_ms": round(added, 2),
+        "foreign_cpu_share": round(max(e.foreign for all_ in found.values() for e in all_), 2),
+        "ratio": round(ratio, 2),
+        "ratio_while_nobody_counts": round(_ratio(found, "logged", "direct"), 2),
+        "target_ratio": TARGET,
+        "metering_ratio": round(of_log, 2),
+        "target_metering_ratio": TARGET_OF_LOG,
+        "kills": kills,
+        "answered": answered,
+        "logged": lines,
+        "counted": counted,
+        "passed": ratio >= TARGET and of_log >= TARGET_OF_LOG and exact,
+    }
+
+
+@contextmanager
+def _memory() -> Iterator[Path]:
+    """Lend a folder in memory, where there is one: decisions stand in files."""
+    shared = Path("/dev/shm")  # noqa: S108
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+def _answered(load: Load, name: str) -> int:
+    return load.requests if name in ("metered", "logged") else 0
+
+
+def _ratio(found: dict[str, list[Load]], name: str, floor: str) -> float:
+    return median(a.rate / b.rate for a, b in zip(found[name], found[floor], strict=True))
+
+
+def _counted(app: Flask, log: Path) -> int:
+    with app.app_context():
+        draining.drain_log(log)
+        total = db.session.scalar(sa.select(sa.func.sum(UsageBucket.calls)))
+        db.session.remove()
+        db.engine.dispose()
+    return int(total or 0)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--database", default="", help="an empty one; SQLite in a file by default")
+    parser.add_argument("--keys", type=int, default=100)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        url = chosen.database or f"sqlite:///{folder}/portal.sqlite3"
+        result = measure(url, Path(folder), chosen.keys, chosen.pairs, chosen.seconds)
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()
