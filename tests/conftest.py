@@ -3,7 +3,7 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 from flask import Flask, g
 from flask_sqlalchemy import SQLAlchemy
 from jinja2 import FileSystemBytecodeCache
+from werkzeug.routing import Rule
 
 from tests.support.browser import Browser
 from tests.support.factories import Factories
@@ -184,6 +185,24 @@ def _compiled_statements() -> Iterator[None]:
 
     patch = pytest.MonkeyPatch()
     patch.setattr(SQLAlchemy, "_make_engine", shared)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _compiled_routes() -> Iterator[None]:
+    """Compile what builds a route's address once for all apps: they all have the same routes."""
+    compile_builder = Rule._compile_builder
+    known: dict[tuple[str, str, bool], Callable[..., tuple[str, str]]] = {}
+
+    def shared(self: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        key = (self.rule, repr(self.defaults), append_unknown)
+        if key not in known:
+            known[key] = compile_builder(self, append_unknown)
+        return known[key]
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(Rule, "_compile_builder", shared)
     yield
     patch.undo()
 
