@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 from portal.extensions import db
 from portal.models import User
 from tests.sandbox.outside.conftest import CACHE, alone, install
-from tests.sandbox.test_crash import free_port
+from tests.sandbox.process import free_port
 
 PACKAGE = "oidc-provider@9.13.3"
 SCRIPT = Path(__file__).with_name("provider.mjs")

@@ -33,7 +33,7 @@ def openid_client() -> Path:
 @pytest.fixture
 def settings(settings):
     """The portal's settings, with the origin at which it really answers."""
-    from tests.sandbox.test_crash import free_port
+    from tests.sandbox.process import free_port
 
     return settings.model_copy(update={"portal_base_url": f"http://127.0.0.1:{free_port()}"})
 

@@ -4,56 +4,26 @@
 """
 
 import itertools
-import json
 import os
 import random
 import signal
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import requests
 import stripe
 
-from tests.sandbox.test_crash import client, control, free_port, start, stop
+from tests.sandbox.process import client, control, free_port, received, receiver, start, stop
 
 CRASHES = int(os.environ.get("SANDBOX_CRASHES", "3"))
 PAUSE = 0.01
 Doubt = Callable[[stripe.StripeClient], None]
-
-
-class Hook(BaseHTTPRequestHandler):
-    heard: ClassVar[list[str]] = []
-
-    def do_POST(self) -> None:
-        self.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["id"])
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_args: object) -> None:
-        pass
-
-
-@contextmanager
-def hook() -> Iterator[str]:
-    Hook.heard = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class Life:
@@ -214,7 +184,7 @@ class Life:
                 "SELECT object_id FROM events WHERE type = 'product.created'"
             ).fetchall()
         file.close()
-        assert stored <= set(Hook.heard)
+        assert stored <= {event["id"] for event in received()}
         assert Counter(row[0] for row in made) == Counter(self.products.values())
 
     def pending(self) -> int:
@@ -240,7 +210,7 @@ def test_no_crash_loses_or_doubles_anything(tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     life = Life(free_port(), tmp_path / "sandbox.sqlite3")
-    with hook() as url:
+    with receiver() as url:
         process = start(life.database, life.port, SANDBOX_STRICT="1")
         try:
             life.prepare(url)

@@ -11,8 +11,8 @@ import stripe
 from portal.sandbox.errors import StripeError
 from portal.sandbox.limits import Limits
 from tests.sandbox.conftest import TOKEN, World
-from tests.sandbox.test_crash import TOKEN as CRASH_TOKEN
-from tests.sandbox.test_crash import control, free_port, start, stop
+from tests.sandbox.process import TOKEN as CRASH_TOKEN
+from tests.sandbox.process import control, free_port, start, stop
 
 
 def names(world: World) -> list[str]:

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from portal.cli.live_check.points import POINTS
 from portal.cli.sandbox import sandbox
-from tests.sandbox.test_crash import control, free_port, start, stop
+from tests.sandbox.process import control, free_port, start, stop
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sandbox.md"
 Run = Callable[..., Result]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.sandbox.test_crash import TOKEN, control, free_port, start, stop
+from tests.sandbox.process import TOKEN, control, free_port, start, stop
 
 ROOT = Path(__file__).parents[3]
 CACHE = Path(os.environ.get("PORTAL_CLIENTS") or ROOT / ".cache" / "clients")

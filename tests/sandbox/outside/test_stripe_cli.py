@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox.outside.conftest import Running
-from tests.sandbox.test_crash import received, receiver
+from tests.sandbox.process import received, receiver
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 VERSION = "2026-04-22.dahlia"
@@ -113,7 +113,7 @@ def test_it_resends_an_event(running: Running, cli: Call) -> None:
         deadline = time.monotonic() + 20
         while len(received()) < count and time.monotonic() < deadline:
             time.sleep(0.05)
-        return received()
+        return [event["data"]["object"]["name"] for event in received()]
 
     with receiver() as url:
         endpoint = running.api(
