@@ -1,10 +1,16 @@
-"""Many at once: one effect. Threads with connections of their own, on every database."""
+"""Many at once: one effect. Threads with connections of their own, on every database.
 
+``DELIVERIES`` is how often one event is delivered at once.
+"""
+
+import os
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm.attributes import set_committed_value
 
 from portal.billing.engine import CheckoutState
@@ -26,6 +32,7 @@ from tests.functional.service.conftest import ACCOUNT, WEBHOOK
 
 pytestmark = pytest.mark.all_databases
 AT_ONCE = 16
+DELIVERIES = int(os.environ.get("DELIVERIES", "100"))
 
 
 class OneAtATime:
@@ -54,8 +61,8 @@ def engine():
     return OneAtATime(MemoryBillingEngine())
 
 
-def together(work, times):
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+def together(work, times, at_once=AT_ONCE):
+    with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(work, range(times)))
 
 
@@ -70,12 +77,12 @@ def test_one_event_delivered_many_times_at_once_has_one_effect(sale):
             .status_code
         )
 
-    answers = together(deliver, 100)
+    answers = together(deliver, DELIVERIES)
 
     assert set(answers) == {200}
     db.session.rollback()
     stored = db.session.query(InboxEvent).filter_by(event_id=events[1].event_id).one()
-    assert stored.deliveries == 100
+    assert stored.deliveries == DELIVERIES
     assert db.session.query(TimelineEntry).filter_by(move="PAY").count() == 1
     assert db.session.query(EngineSubscription).count() == 1
     assert sale.status == "UNBLOCKED"
@@ -143,36 +150,40 @@ def test_many_presses_of_complete_payment_open_one_page(sale):
     assert len(sale.engine.provider.pages) == 1
 
 
-def test_many_subscribe_clicks_make_one_subscription(app, engine, factories):
-    from portal.errors import Conflict
-    from portal.models import Api, Application, Policy, User
-    from portal.services import subscribing
-    from portal.web.unit_of_work import in_unit_of_work
-
+def test_fifty_subscribe_clicks_make_one_subscription_and_one_payment_page(
+    app, engine, factories, browser
+):
+    """Each in a tab of its own: Subscribe, and then Complete Payment."""
     policy = factories.fixed_policy()
     api = factories.api(None, policy)
     factories.offer(api, policy, engine, ACCOUNT)
-    application = factories.application()
-    ids = (application.owner_id, application.application_id, api.api_id, policy.policy_id)
-    db.session.rollback()
+    application = factories.application(owner=factories.user("dana", "subscriber"))
+    page = f"/devportal/apis/{api.api_uuid}/subscribe/confirm"
+    chosen = {"application": application.uuid, "policy": policy.uuid}
+    browser.sign_in("dana").get(page, query_string=chosen)
+    form = chosen | {"csrf_token": browser.soup.select_one("input[name=csrf_token]")["value"]}
+    cookie = browser.client.get_cookie("portal_session").value
+    db.session.remove()
+    start = threading.Barrier(50, timeout=60)
 
     def click(_):
+        client = app.test_client()
+        client.set_cookie("portal_session", cookie)
+        start.wait()
+        answer = client.post(page, data=form, headers={"Accept": "text/html"})
+        assert answer.status_code in (303, 409), answer.get_data(as_text=True)
         with app.app_context():
+            (uuid,) = db.session.execute(select(Subscription.uuid)).scalars()
+        paying = client.get(f"/api/am/stripe/checkout-url?subscriptionId={uuid}")
+        return answer.status_code, paying.headers.get("Location")
 
-            def work():
-                rows = (
-                    db.session.get_one(kind, number)
-                    for kind, number in zip((User, Application, Api, Policy), ids, strict=True)
-                )
-                return subscribing.subscribe(*rows).uuid
+    answers = together(click, 50, at_once=50)
 
-            try:
-                return in_unit_of_work(work)
-            except Conflict as error:
-                return error.message
-
-    answers = together(click, 50)
-
+    assert Counter(status for status, _ in answers) == {303: 1, 409: 49}
+    assert {address for _, address in answers} == {
+        each.session.url for each in engine.provider.pages.values()
+    }
+    assert len(engine.provider.pages) == 1
     db.session.rollback()
-    assert db.session.query(Subscription).count() == 1
-    assert sum("already subscribed" in answer for answer in answers) == 49
+    for kind in (Subscription, CheckoutAttempt, SharedCustomer):
+        assert db.session.query(kind).count() == 1
