@@ -193,6 +193,8 @@ class CheckoutSession:
     customer_id: str | None
     subscription_id: str | None
     invoice_id: str | None = None
+    has_failed: bool = False
+    """Complete, and the payment, which took days, did not come. Only an event says so."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.orm.attributes import flag_modified
 
 from portal import clock
-from portal.billing.engine import BillingEvent, EventKind, SubscriptionSnapshot
+from portal.billing.engine import (
+    BillingEvent,
+    CheckoutSession,
+    EngineStatus,
+    EventKind,
+    SubscriptionSnapshot,
+)
 from portal.extensions import db
 from portal.models import (
     CheckoutAttempt,
@@ -66,16 +72,13 @@ def _checkout(tenant: Tenant, event: BillingEvent) -> Result:
         return Result(outcome=Outcome.IGNORED, detail="A payment page that is not ours.")
     subscription = db.session.get_one(Subscription, attempt.am_subscription_id)
     before = subscription.status
-    words = {
-        EventKind.CHECKOUT_COMPLETED: "The payment is confirmed.",
-        EventKind.CHECKOUT_EXPIRED: "Not paid within 24 hours.",
-    }
-    cause = Cause(because=words[event.kind], actor="stripe", event_id=event.event_id)  # type: ignore[index]
+    words = _words(event, page)
+    cause = Cause(because=words, actor="stripe", event_id=event.event_id)
     changed = checkouts.apply(attempt, subscription, page, cause)
     if changed:
         subscription.engine_at = max(subscription.engine_at, event.created)
-    detail = words[event.kind] if changed else "Known already."  # type: ignore[index]
-    if event.kind is EventKind.CHECKOUT_COMPLETED and not page.is_paid:
+    detail = words if changed else "Known already."
+    if event.kind is EventKind.CHECKOUT_COMPLETED and not (page.is_paid or page.has_failed):
         detail = "Completed, but the payment is still on its way."
     return Result(
         outcome=Outcome.APPLIED,
@@ -84,6 +87,14 @@ def _checkout(tenant: Tenant, event: BillingEvent) -> Result:
         before=before,
         after=subscription.status,
     )
+
+
+def _words(event: BillingEvent, page: CheckoutSession) -> str:
+    if page.has_failed:
+        return "The payment did not come: the bank sent it back."
+    if event.kind is EventKind.CHECKOUT_EXPIRED:
+        return "Not paid within 24 hours."
+    return "The payment is confirmed."
 
 
 def _attempt(tenant: Tenant, event: BillingEvent) -> CheckoutAttempt | None:
@@ -157,6 +168,10 @@ def _unknown(tenant: Tenant, event: BillingEvent) -> Result:
     )
     if not waiting:
         return Result(outcome=Outcome.IGNORED, detail="Not a subscription of this portal.")
+    if event.subscription and event.subscription.status is EngineStatus.INCOMPLETE_EXPIRED:
+        # Its payment page says what becomes of ours.
+        words = "Its first payment never came; there is nothing to end."
+        return Result(outcome=Outcome.IGNORED, detail=words)
     return Result(
         outcome=Outcome.PARKED,
         detail="The subscription is not known yet: tried again when its payment is confirmed.",

@@ -212,6 +212,8 @@ def apply(
     """
     if attempt.session_id is None:
         attempt.session_id = page.session_id
+    if page.has_failed:
+        return _fail(attempt, subscription, page, cause)
     if page.state is CheckoutState.COMPLETE:
         return page.is_paid and complete(attempt, subscription, page, cause)
     if page.state is CheckoutState.EXPIRED:
@@ -352,6 +354,23 @@ def lapse(attempt: CheckoutAttempt, subscription: Subscription, cause: Cause) ->
     workflow = subscribing.workflow_of(subscription)
     workflow.wf_status, workflow.wf_status_desc = WorkflowStatus.REJECTED, "Not paid in 24 hours"
     return subscriptions.make(subscription, Move.LAPSE, cause)
+
+
+def _fail(
+    attempt: CheckoutAttempt, subscription: Subscription, page: CheckoutSession, cause: Cause
+) -> bool:
+    """Close an attempt whose payment was on its way for days and did not come.
+
+    What the engine began for it is kept on record, so that the worker ends it there.
+    """
+    if attempt.status == CheckoutStatus.COMPLETED:
+        return False
+    _billing_record(attempt, subscription, page)
+    subscription.refresh_due = True
+    lapsed = lapse(attempt, subscription, cause)
+    if lapsed:
+        subscribing.workflow_of(subscription).wf_status_desc = "The payment failed"
+    return lapsed
 
 
 def try_again(subscription: Subscription, user: User) -> None:

@@ -152,10 +152,26 @@ def test_optional_keys_may_be_missing(recorded, name):
 
 
 def test_other_types_are_events_that_the_portal_does_not_act_on(recorded):
-    source = recorded("invoice.payment_failed") | {"type": "invoice.paid", "data": None}
+    source = recorded("invoice.payment_failed") | {"type": "invoice.voided", "data": None}
     event = translate.event(source)
     assert event.kind is None
     assert event.invoice is None
+
+
+@pytest.mark.parametrize(
+    ("says", "like"),
+    [
+        ("invoice.paid", "invoice.payment_succeeded"),
+        ("checkout.session.async_payment_succeeded", "checkout.session.completed"),
+        ("checkout.session.async_payment_failed", "checkout.session.completed"),
+    ],
+)
+def test_types_that_say_the_same_as_one_of_the_seven_are_read_like_it(recorded, says, like):
+    event = translate.event(recorded(like) | {"type": says})
+    assert (event.type, event.kind) == (says, like)
+    if event.checkout is not None:
+        has_failed = says.endswith("failed")
+        assert (event.checkout.has_failed, event.checkout.is_paid) == (has_failed, not has_failed)
 
 
 @pytest.mark.parametrize("name", SEVEN)

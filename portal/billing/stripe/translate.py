@@ -6,6 +6,7 @@ own description leaves out.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -31,7 +32,14 @@ from portal.clock import from_epoch
 #: Where our subscription's UUID stands in the metadata of sessions and subscriptions.
 REFERENCE = "apim_subscription_uuid"
 _PAID = frozenset({"paid", "no_payment_required"})
-_KINDS = {kind.value: kind for kind in EventKind}
+_FAILED_LATER = "checkout.session.async_payment_failed"
+#: The seven, and those that say the same where a publisher's account has them sent as well:
+#: money that came outside Stripe, and methods of payment that take days.
+_KINDS = {kind.value: kind for kind in EventKind} | {
+    "invoice.paid": EventKind.PAYMENT_SUCCEEDED,
+    "checkout.session.async_payment_succeeded": EventKind.CHECKOUT_COMPLETED,
+    _FAILED_LATER: EventKind.CHECKOUT_COMPLETED,
+}
 #: Year 9999; beyond it a datetime cannot be made.
 _LAST_SECOND = 253_402_300_799
 
@@ -50,6 +58,8 @@ def event(body: object) -> BillingEvent:
     if kind is not None:
         data = _object(source.get("data"), "data")
         translated = _event_object(kind, _object(data.get("object"), "data.object"))
+    if source["type"] == _FAILED_LATER:
+        translated["checkout"] = replace(translated["checkout"], is_paid=False, has_failed=True)
     return BillingEvent(
         event_id=_text(source, "id"),
         type=_text(source, "type"),
