@@ -363,11 +363,11 @@ def _fail(
 
     What the engine began for it is kept on record, so that the worker ends it there.
     """
+    lapsed = lapse(attempt, subscription, cause)
     if attempt.status == CheckoutStatus.COMPLETED:
         return False
     _billing_record(attempt, subscription, page)
     subscription.refresh_due = True
-    lapsed = lapse(attempt, subscription, cause)
     if lapsed:
         subscribing.workflow_of(subscription).wf_status_desc = "The payment failed"
     return lapsed
