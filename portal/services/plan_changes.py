@@ -187,9 +187,9 @@ def settle(change: PlanChange, snapshot: SubscriptionSnapshot, *, asked_at: int)
 
     :param asked_at: when the engine was asked, in epoch seconds
     """
+    subscription = _subscription_of(change)
     if change.state != PlanChangeState.ASKED:
         return False
-    subscription = db.session.get_one(Subscription, change.subscription_id)
     began = snapshot.period_start if change.new_period else change.counted_from
     change.state, change.open_key = PlanChangeState.DONE, None
     change.took_effect_at = clock.epoch(began or clock.now())
@@ -214,6 +214,17 @@ def settle(change: PlanChange, snapshot: SubscriptionSnapshot, *, asked_at: int)
     return True
 
 
+def _subscription_of(change: PlanChange) -> Subscription:
+    """Return the subscription, and read the change's state after it.
+
+    Everyone who settles a change raises the subscription's version, so a state that was read
+    before it may be of another moment, and one that is read after it is not.
+    """
+    subscription = db.session.get_one(Subscription, change.subscription_id)
+    db.session.refresh(change, ["state"])
+    return subscription
+
+
 def _write_off(change: PlanChange) -> None:
     """Leave unbilled what was called while the change was being made.
 
@@ -228,10 +239,10 @@ def _write_off(change: PlanChange) -> None:
 
 def refuse(change: PlanChange, why: str) -> None:
     """Leave the plan as it was, and say why."""
+    subscription = _subscription_of(change)
     if change.state != PlanChangeState.ASKED:
         return
     change.state, change.open_key, change.detail = PlanChangeState.REFUSED, None, why[:1024]
-    subscription = db.session.get_one(Subscription, change.subscription_id)
     if subscription.facts.billing is not Billing.ENDED:
         cause = Cause(because=f"The plan stays as it was. {why}", actor=change.asked_by)
         subscriptions.make(subscription, Move.SETTLE_PLAN_CHANGE, cause)

@@ -63,13 +63,16 @@ def due(limit: int, *, subscription_id: int | None = None) -> Sequence[int]:
 
 
 def done(refund: Refund, back: Refunded, actor: str = "worker") -> None:
-    """Store what went back, and say so in the subscription's history; twice is once."""
+    """Store what went back, and say so in the subscription's history, once however often."""
+    subscription = refund.subscription
+    # Read after the subscription, whose version everyone raises who settles a refund of it.
+    db.session.refresh(refund, ["status"])
     if refund.status == RefundStatus.DONE:
         return
     refund.status, refund.done_at, refund.error = RefundStatus.DONE, clock.now(), None
     refund.amount_minor, refund.currency = back.amount_minor, back.currency
     cause = Cause(because=f"{refund.because} {words(refund)}", actor=actor)
-    subscriptions.note(refund.subscription, NOTE, cause)
+    subscriptions.note(subscription, NOTE, cause)
 
 
 def words(refund: Refund) -> str:

@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 import time_machine
+from sqlalchemy.orm.attributes import set_committed_value
 
 from portal import clock, jobs
 from portal.extensions import db
 from portal.models import EngineSubscription, PlanChange, TimelineEntry, UsageBatch
-from portal.services import usage_report
+from portal.services import plan_changes, usage_report
+from portal.web.unit_of_work import unit_of_work
 from tests.functional.devportal.conftest import ACCOUNT, call, row_of
 
 
@@ -124,6 +126,18 @@ def test_without_an_answer_it_is_pending_and_the_worker_finishes_it_once(market,
     assert (row_of(uuid).status, row_of(uuid).plan_name) == ("UNBLOCKED", "Gold")
     bills = market.engine.invoices(ACCOUNT, row_of(uuid).engine_subscription_id)
     assert [bill.billing_reason for bill in bills].count("subscription_update") == 1
+
+
+def test_a_change_that_was_read_before_somebody_settled_it_is_settled_once(market, plans, bought):
+    uuid = bought(0)
+    market.browser.get(path(uuid, plans[1])).submit("Change plan")
+    before = moves(uuid)
+    with unit_of_work():
+        change = db.session.query(PlanChange).one()
+        set_committed_value(change, "state", "ASKED")
+        plan_changes.refuse(change, "An answer that came late.")
+    assert (row_of(uuid).plan_name, moves(uuid)) == ("Gold", before)
+    assert db.session.scalars(sa.select(PlanChange.state)).all() == ["DONE"]
 
 
 def test_calls_until_the_change_are_billed_at_the_old_price_and_later_ones_at_the_new(

@@ -1,13 +1,15 @@
 """Payment, approval or both: what each needs, in any order, and what a rejection undoes."""
 
 import pytest
+from sqlalchemy.orm.attributes import set_committed_value
 
 from portal import jobs
+from portal.billing.values import Refunded
 from portal.errors import Conflict, Invalid
 from portal.extensions import db
 from portal.flows import approving, payments
-from portal.models import Need, Refund, Subscription, Tenant, Workflow
-from portal.services import access, situations, subscribing
+from portal.models import Need, Refund, RefundStatus, Subscription, Tenant, Workflow
+from portal.services import access, refunds, situations, subscribing
 from portal.web.unit_of_work import unit_of_work
 from tests.functional.service.conftest import start_sale
 
@@ -153,6 +155,18 @@ def test_a_rejection_after_payment_cancels_and_pays_back(bought, admin):
     sale.deliver(*sale.engine.provider.events[-1:])
     jobs.sweep()
     assert paid_back(sale) == 999
+
+
+def test_a_refund_that_was_read_while_it_was_due_is_written_down_once(bought, admin):
+    sale = bought()
+    sale.pay()
+    reject(sale, admin)
+    before = sale.moves
+    with unit_of_work():
+        refund = db.session.query(Refund).one()
+        set_committed_value(refund, "status", RefundStatus.DUE)
+        refunds.done(refund, Refunded(amount_minor=999, currency="usd"))
+    assert sale.moves == before
 
 
 def test_a_rejection_before_payment_closes_the_page(bought, admin):
