@@ -157,15 +157,11 @@ def _begin(part: list[int], held: Held, lanes: Lanes) -> tuple[list[Sending], li
     """Claim batches for sending, in one transaction; return also those that are uncertain."""
 
     def begin() -> tuple[list[Sending], list[int]]:
-        begun: list[Sending] = []
-        single: list[int] = []
-        for batch_id in part:
-            step = batches.begin(batch_id, held.run_id, avoid=lanes.denied)
-            if isinstance(step, Sending):
-                begun.append(step)
-            elif isinstance(step, Unknown):
-                single.append(batch_id)
-        return begun, single
+        steps = batches.begin_many(part, held.run_id, avoid=lanes.denied)
+        return (
+            [step for step in steps if isinstance(step, Sending)],
+            [step.batch_id for step in steps if isinstance(step, Unknown)],
+        )
 
     try:
         return in_unit_of_work(begin)
@@ -176,8 +172,15 @@ def _begin(part: list[int], held: Held, lanes: Lanes) -> tuple[list[Sending], li
 
 
 def _settle(outcomes: list[Outcome], run_id: int) -> None:
+    went_well = {
+        outcome.sent.batch_id: outcome.receipt
+        for outcome in outcomes
+        if outcome.was_sent and outcome.error is None
+    }
+    batches.acknowledge_many(went_well, run_id)
     for outcome in outcomes:
-        _settle_one(outcome, run_id)
+        if outcome.sent.batch_id not in went_well:
+            _settle_one(outcome, run_id)
 
 
 def _settle_one(outcome: Outcome, run_id: int) -> None:
@@ -185,11 +188,9 @@ def _settle_one(outcome: Outcome, run_id: int) -> None:
     if not outcome.was_sent:
         batches.call_off(sent)
         publishing.add_to_run(run_id, failures=1)
-    elif error is None:
-        batches.acknowledge(sent.batch_id, outcome.receipt, run_id)
     elif isinstance(error, EngineUnavailable):
         batches.postpone(sent.batch_id, error.message, run_id)
-    else:
+    elif error is not None:
         denied = isinstance(error, EngineAccessDenied)
         log.warning("usage_refused", batch=sent.batch_id, error=error.message)
         batches.refuse(sent, error.message, retryable=denied, run_id=run_id)

@@ -23,8 +23,12 @@ log = structlog.get_logger()
 CLAIM = 200
 #: How long a batch waits for a provider that is busy before it is left to the next run.
 BUSY_SECONDS = 60.0
-#: How many calls may catch up at once after a pause.
-BURST = 25
+#: The calls of how many seconds may catch up at once after a pause.
+BURST_SECONDS = 0.25
+#: Calls that are refused at the same time, as busy, are one reason to slow down.
+SLOWING_SECONDS = 1.0
+#: For how long answers are gathered, to be stored by one transaction.
+GATHER_SECONDS = 0.25
 HEARTBEAT = 20.0
 
 
@@ -36,19 +40,23 @@ class Pace:
         self._tick = tick
         self._lock = Lock()
         self._next = tick()
+        self._slowed_at = float("-inf")
 
     def turn(self) -> float:
         """Take the next turn; return how many seconds it is away."""
         with self._lock:
             now = self._tick()
-            self._next = max(self._next, now - BURST / self._rate) + 1 / self._rate
+            self._next = max(self._next, now - BURST_SECONDS) + 1 / self._rate
             return max(0.0, self._next - now)
 
     def busy(self, retry_after: float | None) -> None:
         """Send at half the speed from now on, and nobody before ``retry_after`` is over."""
         with self._lock:
-            self._rate = max(self._rate / 2, 1.0)
-            self._next = max(self._next, self._tick() + (retry_after or 0.0))
+            now = self._tick()
+            if now - self._slowed_at >= SLOWING_SECONDS:
+                self._rate = max(self._rate / 2, 1.0)
+                self._slowed_at = now
+            self._next = max(self._next, now + (retry_after or 0.0))
 
     def went_well(self) -> None:
         """Send a little faster again."""
@@ -79,7 +87,7 @@ class Lanes:
     lock: Lock = field(default_factory=Lock)
 
     def send(self, many: Sequence[Sending], beat: Callable[[], None]) -> Iterator[list[Outcome]]:
-        """Send batches at once, one customer's one after the other; yield what came, as it comes.
+        """Send batches at once, one customer's one after the other; yield what came, now and then.
 
         :param beat: called now and then meanwhile; what it raises stops the sending
         """
@@ -90,11 +98,15 @@ class Lanes:
             going: set[Future[list[Outcome]]] = {
                 pool.submit(self._lane, lane) for lane in by_customer.values()
             }
+            beaten_at = time.monotonic()
             try:
                 while going:
-                    done, going = wait(going, HEARTBEAT, "FIRST_COMPLETED")
-                    beat()
-                    yield [outcome for lane in done for outcome in lane.result()]
+                    done, going = wait(going, GATHER_SECONDS)
+                    if time.monotonic() - beaten_at >= HEARTBEAT:
+                        beat()
+                        beaten_at = time.monotonic()
+                    if done:
+                        yield [outcome for lane in done for outcome in lane.result()]
             except BaseException:
                 self.stop.set()
                 raise

@@ -4,7 +4,7 @@ A batch's identifier is made of the subscription, the billing period and how man
 before it, so that it does not depend on when or by which run it is sent.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -95,7 +95,24 @@ def begin(
 
     :param avoid: accounts that have just denied access, and need not be asked again now
     """
-    batch = _locked(batch_id)
+    return _begin(_locked(batch_id), run_id, avoid)
+
+
+def begin_many(
+    batch_ids: Collection[int], run_id: int | None = None, *, avoid: Collection[str] = ()
+) -> list[Sending | Unknown]:
+    """Begin several batches, as :func:`begin` does each; those with nothing to send are left out.
+
+    What is asked about an ``Unknown`` one may not know of the others: begin that one by itself.
+    """
+    with db.session.no_autoflush:
+        steps = [_begin(batch, run_id, avoid) for batch in _locked_many(batch_ids)]
+    return [step for step in steps if step is not None]
+
+
+def _begin(
+    batch: UsageBatch, run_id: int | None, avoid: Collection[str]
+) -> Sending | Unknown | None:
     if batch.state not in UNSETTLED:
         return None
     if batch.connected_account in avoid:
@@ -119,7 +136,7 @@ def begin(
     batch.attempts += 1
     batch.run_id = run_id or batch.run_id
     return Sending(
-        batch_id=batch_id,
+        batch_id=batch.batch_id,
         account=batch.connected_account,
         report=_report(batch),
         is_first=is_first,
@@ -150,6 +167,15 @@ def _locked(batch_id: int) -> UsageBatch:
     return db.session.scalars(
         select(UsageBatch).where(UsageBatch.batch_id == batch_id).with_for_update()
     ).one()
+
+
+def _locked_many(batch_ids: Collection[int]) -> Sequence[UsageBatch]:
+    return db.session.scalars(
+        select(UsageBatch)
+        .where(UsageBatch.batch_id.in_(batch_ids))
+        .order_by(UsageBatch.batch_id)
+        .with_for_update()
+    ).all()
 
 
 def _too_late(batch: UsageBatch, now: datetime) -> bool:
@@ -204,15 +230,22 @@ def _sum(*conditions: ColumnElement[bool]) -> int:
 
 def acknowledge(batch_id: int, receipt: str | None, run_id: int | None = None) -> None:
     """Keep the engine's receipt, and add the batch to its run's totals."""
-    batch = _locked(batch_id)
-    if batch.state == BatchState.ACKNOWLEDGED:
-        return
-    batch.state = BatchState.ACKNOWLEDGED
-    batch.acknowledged_at = clock.now()
-    batch.receipt = receipt
-    batch.error = None
-    batch.retryable = False
-    add_to_run(run_id, batches=1, calls=batch.quantity)
+    acknowledge_many({batch_id: receipt}, run_id)
+
+
+def acknowledge_many(receipts: Mapping[int, str | None], run_id: int | None = None) -> None:
+    """Keep the receipts of several batches; those that had one already change nothing."""
+    fresh = [
+        batch for batch in _locked_many(receipts.keys()) if batch.state != BatchState.ACKNOWLEDGED
+    ]
+    for batch in fresh:
+        batch.state = BatchState.ACKNOWLEDGED
+        batch.acknowledged_at = clock.now()
+        batch.receipt = receipts[batch.batch_id]
+        batch.error = None
+        batch.retryable = False
+    if fresh:
+        add_to_run(run_id, batches=len(fresh), calls=sum(batch.quantity for batch in fresh))
 
 
 def call_off(sent: Sending) -> None:
