@@ -4,6 +4,7 @@ Killed anywhere, the next run goes on from the rows: a batch is committed as bei
 call, and sent again unchanged until it is acknowledged.
 """
 
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from portal.errors import (
 )
 from portal.extensions import db
 from portal.flows import draining, gathering
-from portal.flows.sending import CLAIM, Lanes, Outcome, Pace
+from portal.flows.sending import CLAIM, HEARTBEAT, Lanes, Outcome, Pace
 from portal.models import PublishRun, Subscription, Tenant
 from portal.services import batches, freezing, parked, publishing
 from portal.services.batches import Sending, Unknown
@@ -137,20 +138,39 @@ def _send_at_once(
 ) -> str | None:
     """Send with an engine that takes several calls at once; what is uncertain one by one."""
     lanes = Lanes(engine=engine, pace=Pace(engine.calls_per_second), patience=PATIENCE)
-    for start in range(0, len(todo), CLAIM):
-        part = todo[start : start + CLAIM]
-        _renew(held)
-        begun, single = _begin(part, held, lanes)
-        for outcomes in lanes.send(begun, lambda: _renew(held)):
-            in_unit_of_work(lambda found=outcomes: _settle(found, held.run_id))  # type: ignore[misc]
-        met = _Pass(unanswered=lanes.unanswered, denied=lanes.denied)
-        for batch_id in single:
+    single: list[int] = []
+    with lanes:
+        for start in range(0, len(todo), CLAIM):
+            if lanes.stop.is_set():
+                break
             _renew(held)
-            _send(engine, batch_id, met, held.run_id)
-        progress(start + len(part), len(todo))
-        if lanes.stop.is_set() or met.unanswered >= PATIENCE:
-            return NO_ANSWER
-    return None
+            begun, uncertain = _begin(todo[start : start + CLAIM], held, lanes)
+            single += uncertain
+            # The next ones are claimed while these are sent.
+            lanes.put(begun)
+            _settle_until(lanes, CLAIM // 2, held)
+            progress(min(start + CLAIM, len(todo)) - lanes.waiting, len(todo))
+        _settle_until(lanes, 0, held)
+    met = _Pass(unanswered=lanes.unanswered, denied=lanes.denied)
+    for batch_id in single:
+        if met.unanswered >= PATIENCE:
+            break
+        _renew(held)
+        _send(engine, batch_id, met, held.run_id)
+    progress(len(todo), len(todo))
+    return NO_ANSWER if lanes.stop.is_set() or met.unanswered >= PATIENCE else None
+
+
+def _settle_until(lanes: Lanes, few: int, held: Held) -> None:
+    """Store what comes of batches until no more than ``few`` are on their way."""
+    renewed = time.monotonic()
+    while lanes.waiting > few:
+        outcomes = lanes.take()
+        if outcomes:
+            in_unit_of_work(lambda found=outcomes: _settle(found, held.run_id))  # type: ignore[misc]
+        if time.monotonic() - renewed >= HEARTBEAT:
+            _renew(held)
+            renewed = time.monotonic()
 
 
 def _begin(part: list[int], held: Held, lanes: Lanes) -> tuple[list[Sending], list[int]]:

@@ -6,10 +6,13 @@ everybody sends at half the speed, which comes back bit by bit.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from threading import Event, Lock
+from typing import Self
 
 import structlog
 
@@ -29,6 +32,7 @@ BURST_SECONDS = 0.25
 SLOWING_SECONDS = 1.0
 #: For how long answers are gathered, to be stored by one transaction.
 GATHER_SECONDS = 0.25
+#: How often the lease is renewed while calls are waited for.
 HEARTBEAT = 20.0
 
 
@@ -76,7 +80,10 @@ class Outcome:
 
 @dataclass(kw_only=True)
 class Lanes:
-    """The threads of one run, and what they have met."""
+    """The threads of one run, and what they have met; a context that ends them.
+
+    One customer's batches are sent one after the other, in the order in which they were put in.
+    """
 
     engine: BillingEngine
     pace: Pace
@@ -85,34 +92,63 @@ class Lanes:
     unanswered: int = 0
     stop: Event = field(default_factory=Event)
     lock: Lock = field(default_factory=Lock)
+    waiting: int = 0
+    """How many were put in and not taken out yet."""
+    _lanes: dict[tuple[str, str], deque[Sending]] = field(default_factory=dict)
+    _done: SimpleQueue[Outcome | BaseException] = field(default_factory=SimpleQueue)
 
-    def send(self, many: Sequence[Sending], beat: Callable[[], None]) -> Iterator[list[Outcome]]:
-        """Send batches at once, one customer's one after the other; yield what came, now and then.
+    def __enter__(self) -> Self:
+        self._pool = ThreadPoolExecutor(self.engine.parallel, "publish")
+        return self
 
-        :param beat: called now and then meanwhile; what it raises stops the sending
-        """
-        by_customer: dict[tuple[str, str], list[Sending]] = {}
+    def __exit__(self, kind: type[BaseException] | None, *_more: object) -> None:
+        if kind is not None:
+            self.stop.set()
+        self._pool.shutdown()
+
+    def put(self, many: Sequence[Sending]) -> None:
+        """Have batches sent; returns at once."""
+        self.waiting += len(many)
         for each in many:
-            by_customer.setdefault((each.account, each.report.customer_id), []).append(each)
-        with ThreadPoolExecutor(self.engine.parallel, "publish") as pool:
-            going: set[Future[list[Outcome]]] = {
-                pool.submit(self._lane, lane) for lane in by_customer.values()
-            }
-            beaten_at = time.monotonic()
-            try:
-                while going:
-                    done, going = wait(going, GATHER_SECONDS)
-                    if time.monotonic() - beaten_at >= HEARTBEAT:
-                        beat()
-                        beaten_at = time.monotonic()
-                    if done:
-                        yield [outcome for lane in done for outcome in lane.result()]
-            except BaseException:
-                self.stop.set()
-                raise
+            place = each.account, each.report.customer_id
+            with self.lock:
+                lane = self._lanes.get(place)
+                if lane is not None:
+                    lane.append(each)
+                    continue
+                self._lanes[place] = deque([each])
+            self._pool.submit(self._lane, place)
 
-    def _lane(self, lane: Sequence[Sending]) -> list[Outcome]:
-        return [self._one(each) for each in lane]
+    def take(self) -> list[Outcome]:
+        """Return what came of some, gathered for a moment; of all the rest, if that is sooner.
+
+        Whatever ended a thread is raised here.
+        """
+        found: list[Outcome] = []
+        until = time.monotonic() + GATHER_SECONDS
+        while self.waiting > 0:
+            try:
+                came = self._done.get(timeout=max(until - time.monotonic(), 0.0))
+            except Empty:
+                break
+            if isinstance(came, BaseException):
+                raise came
+            self.waiting -= 1
+            found.append(came)
+        return found
+
+    def _lane(self, place: tuple[str, str]) -> None:
+        try:
+            while True:
+                with self.lock:
+                    lane = self._lanes[place]
+                    if not lane:
+                        del self._lanes[place]
+                        return
+                    each = lane.popleft()
+                self._done.put(self._one(each))
+        except BaseException as error:
+            self._done.put(error)
 
     def _one(self, sent: Sending) -> Outcome:
         began = time.monotonic()

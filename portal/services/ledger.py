@@ -67,6 +67,15 @@ class Group:
         self.first = min(self.first, at)
         self.last = max(self.last, at)
 
+    def plus(self, other: "Group") -> "Group":
+        """Return both together."""
+        return Group(
+            self.calls + other.calls,
+            self.bytes + other.bytes,
+            min(self.first, other.first),
+            max(self.last, other.last),
+        )
+
 
 Groups = dict[Alike, Group]
 #: Is asked for the calls of a group that were made from a moment on (epoch milliseconds).
@@ -112,30 +121,22 @@ def splitter(calls: Sequence[tuple[Alike, int, int]]) -> Split:
     return split
 
 
-@dataclass(frozen=True, slots=True)
 class _Entry:
     """A group inside one billing period."""
 
-    alike: Alike
-    group: Group
-    start: int
-    end: int
-    owner: Any
+    __slots__ = ("alike", "billable", "end", "group", "owner", "place", "reason", "start")
 
-    @property
-    def place(self) -> tuple[int, int]:
-        return self.alike.subscription_id, self.start
-
-    @property
-    def billable(self) -> bool:
-        return bool(self.owner.metered) and not self.reason
-
-    @property
-    def reason(self) -> str:
-        trial = self.owner.trial_end
+    def __init__(self, alike: Alike, group: Group, period: tuple[int, int], owner: Any) -> None:
+        self.alike = alike
+        self.group = group
+        self.start, self.end = period
+        self.owner = owner
+        self.place = (alike.subscription_id, self.start)
+        trial = owner.trial_end
         # A trial ends where a billing period ends, so a group lies on one side of it.
-        in_trial = trial is not None and self.group.first < clock.epoch(trial) * 1000
-        return reason_of(self.alike.key_type, self.alike.status, in_trial=in_trial)
+        in_trial = trial is not None and group.first < clock.epoch(trial) * 1000
+        self.reason = reason_of(alike.key_type, alike.status, in_trial=in_trial)
+        self.billable = bool(owner.metered) and not self.reason
 
     @property
     def starts_at(self) -> int:
@@ -149,12 +150,16 @@ def count(connection: Connection, groups: Groups, split: Split) -> int:
     """
     owners = _owners(connection, {alike.subscription_id for alike in groups})
     entries: list[_Entry] = []
+    known: dict[int, tuple[int, int]] = {}
     for alike, group in groups.items():
         owner = owners.get(alike.subscription_id)
         if owner is None:
             log.error("usage_of_nobody", subscription=alike.subscription_id, calls=group.calls)
             continue
-        entries += _placed(alike, group, owner, split)
+        start, end = known.get(alike.subscription_id, (0, 0))
+        if not start * 1000 <= group.first < end * 1000:
+            start, end = known[alike.subscription_id] = _period(group.first, owner)
+        entries += _placed(alike, group, (start, end), owner, split)
     if entries:
         claims = _lock_tallies(connection, entries)
         _write_buckets(connection, entries, claims)
@@ -184,17 +189,19 @@ def _owners(connection: Connection, ids: set[int]) -> dict[int, Any]:
     }
 
 
-def _placed(alike: Alike, group: Group, owner: Any, split: Split) -> list[_Entry]:
-    start, end = _period(group.first, owner)
+def _placed(
+    alike: Alike, group: Group, period: tuple[int, int], owner: Any, split: Split
+) -> list[_Entry]:
+    end = period[1]
     if end == 0 or group.last < end * 1000:
-        return [_Entry(alike, group, start, end, owner)]
+        return [_Entry(alike, group, period, owner)]
     later = split(alike, end * 1000)
     earlier = Group(
         group.calls - later.calls, group.bytes - later.bytes, group.first, end * 1000 - 1
     )
     return [
-        _Entry(alike, earlier, start, end, owner),
-        _Entry(alike, later, *_period(later.first, owner), owner),
+        _Entry(alike, earlier, period, owner),
+        _Entry(alike, later, _period(later.first, owner), owner),
     ]
 
 

@@ -7,10 +7,9 @@ itself: one that a power failure tore is left out and logged, and those behind i
 """
 
 import struct
-import sys
 import zlib
-from collections import deque
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,13 @@ RECORD = struct.Struct("<BBHIIQQ16sI")
 SIZE = RECORD.size
 _BODY = struct.Struct("<BBHIIQQ16s")
 _SUM = struct.Struct("<I")
+_CHECKED = struct.Struct(f"<{_BODY.size}sI")
+#: What calls have in common as it stands, then time and size.
+_COMMON = struct.Struct("<BBHII")
+_GROUPED = struct.Struct(f"<{_COMMON.size}s16s20x")
+_PACKED = struct.Struct("<II")
+#: Bytes of a record that are alike in many; id and checksum, behind them, are random.
+_PLAIN = 28
 CALL, ROUTE, WEIGHT = 1, 2, 3
 """A call; a route's name, whose text fills the records behind it; bytes found out later."""
 KEYS = (KeyType.PRODUCTION, KeyType.SANDBOX)
@@ -151,11 +157,8 @@ def _is_sound(record: bytes | memoryview) -> bool:
 
 
 def _sound_calls(run: memoryview) -> list[memoryview]:
-    body, crc32 = _BODY.size, zlib.crc32
-    # The checksum is the last of a record's twelve numbers of four bytes.
-    written = run.cast("I")[11::12].tolist() if sys.byteorder == "little" else None
-    made = [crc32(run[at : at + body]) for at in range(0, len(run), SIZE)]
-    if made == written:
+    crc32 = zlib.crc32
+    if all(crc32(body) == written for body, written in _CHECKED.iter_unpack(run)):
         return [run]
     pieces = (run[at : at + SIZE] for at in range(0, len(run), SIZE))
     return [piece for piece in pieces if _is_sound(piece)]
@@ -219,35 +222,36 @@ def _pieces(data: bytes, routes: dict[int, tuple[str, str]]) -> Iterator[tuple[i
 
 
 def _grouped(data: bytes, routes: dict[int, tuple[str, str]]) -> tuple[Groups, int, int]:
-    found: dict[tuple[int, int, int, int, int], list[int]] = {}
+    found: defaultdict[bytes, list[bytes]] = defaultdict(list)
     for start, end in _pieces(data, routes):
-        _collect(memoryview(data)[start:end], found)
+        for common, rest in _GROUPED.iter_unpack(memoryview(data)[start:end]):
+            found[common].append(rest)
     groups: Groups = {}
-    for (sub, route, status, key, hour), (calls, size, first, last) in found.items():
+    for common, many in found.items():
+        kind, key, status, sub, route = _COMMON.unpack(common)
         method, resource = routes.get(route, ("?", "?"))
-        groups[Alike(sub, hour, method, resource, status, KEYS[key])] = Group(
-            calls, size, first, last
-        )
+        numbers = struct.unpack(f"<{2 * len(many)}Q", b"".join(many))
+        for hour, group in _by_hour(numbers[0::2], numbers[1::2]):
+            if kind != CALL:
+                group.calls = 0
+            alike = Alike(sub, hour, method, resource, status, KEYS[key])
+            known = groups.get(alike)
+            groups[alike] = group if known is None else known.plus(group)
     if not groups:
         return groups, 0, 0
     return groups, min(g.first for g in groups.values()), max(g.last for g in groups.values())
 
 
-def _collect(records: memoryview, found: dict[tuple[int, int, int, int, int], list[int]]) -> None:
-    get = found.get
-    for kind, key, status, sub, route, at, size, _, _ in RECORD.iter_unpack(records):
-        alike = (sub, route, status, key, at // HOUR_MS)
-        entry = get(alike)
-        one = 1 if kind == CALL else 0
-        if entry is None:
-            found[alike] = [one, size, at, at]
-            continue
-        entry[0] += one
-        entry[1] += size
-        if at > entry[3]:
-            entry[3] = at
-        elif at < entry[2]:
-            entry[2] = at
+def _by_hour(times: Sequence[int], sizes: Sequence[int]) -> Iterator[tuple[int, Group]]:
+    """Yield how many calls there are in each hour; almost always all are in one."""
+    first, last = min(times), max(times)
+    if first // HOUR_MS == last // HOUR_MS:
+        yield first // HOUR_MS, Group(len(times), sum(sizes), first, last)
+        return
+    found: dict[int, Group] = {}
+    for at, size in zip(times, sizes, strict=True):
+        found.setdefault(at // HOUR_MS, Group(0, 0, at, at)).add(at, size)
+    yield from found.items()
 
 
 class _Splitter:
@@ -272,6 +276,25 @@ class _Splitter:
 def _belongs(entry: Entry, alike: Alike) -> bool:
     mine = (entry.subscription_id, entry.at // HOUR_MS, entry.method, entry.resource)
     return mine == alike[:4] and (entry.status, entry.key_type) == alike[4:]
+
+
+def packed(data: bytes) -> bytes:
+    """Return records compressed: column by column, and the random ones as they are."""
+    rows = len(data) // SIZE
+    columns = [data[at::SIZE] for at in range(SIZE)]
+    alike = zlib.compress(b"".join(columns[:_PLAIN]), 1)
+    return b"".join((_PACKED.pack(rows, len(alike)), alike, *columns[_PLAIN:]))
+
+
+def unpacked(stored: bytes) -> bytes:
+    """Return records as they were before :func:`packed`."""
+    rows, length = _PACKED.unpack_from(stored)
+    rest = _PACKED.size + length
+    columns = zlib.decompress(stored[_PACKED.size : rest]) + stored[rest:]
+    data = bytearray(rows * SIZE)
+    for at in range(SIZE):
+        data[at::SIZE] = columns[at * rows : (at + 1) * rows]
+    return bytes(data)
 
 
 def entries(
@@ -317,7 +340,7 @@ def _keep(
             calls=calls,
             first_at=first,
             last_at=last,
-            records=zlib.compress(names + data, 1),
+            records=packed(names + data),
             created_at=clock.now(),
         )
     )

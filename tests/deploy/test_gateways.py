@@ -131,10 +131,11 @@ def _ledger() -> list[tuple[str, int]]:
     db.session.rollback()
     found: list[tuple[str, int]] = []
     for segment in db.session.query(UsageSegment):
-        data = zlib.decompress(segment.records)
         if segment.format == gateway_log.FORMAT:
-            found += [(line.call_id, line.status) for line in gateway_log.parse(data)]
+            lines = gateway_log.parse(zlib.decompress(segment.records))
+            found += [(line.call_id, line.status) for line in lines]
         else:
+            data = spool.unpacked(segment.records)
             found += [(entry.call_id, entry.status) for entry in spool.entries(data)]
     db.session.rollback()
     return found

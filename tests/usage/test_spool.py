@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import random
-import zlib
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -52,7 +51,7 @@ def recorder(tmp_path: Path):
 def _calls() -> list[spool.Entry]:
     db.session.rollback()
     kept = db.session.query(UsageSegment).order_by(UsageSegment.segment_id)
-    return [entry for one in kept for entry in spool.entries(zlib.decompress(one.records))]
+    return [entry for one in kept for entry in spool.entries(spool.unpacked(one.records))]
 
 
 @pytest.mark.all_databases

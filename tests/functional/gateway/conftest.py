@@ -1,6 +1,5 @@
 """A back end over HTTP, an API in front of it, and somebody who calls."""
 
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from werkzeug.test import TestResponse
 from portal.extensions import db
 from portal.models import Api, Application, KeyType, Subscription, UsageSegment
 from portal.services import applications
-from portal.services.spool import Entry, entries
+from portal.services.spool import Entry, entries, unpacked
 from portal.web.unit_of_work import unit_of_work
 from tests.support.factories import Factories
 
@@ -55,7 +54,7 @@ class Caller:
         """The calls that were recorded, in order."""
         db.session.rollback()
         kept = db.session.query(UsageSegment).order_by(UsageSegment.segment_id)
-        return [entry for one in kept for entry in entries(zlib.decompress(one.records))]
+        return [entry for one in kept for entry in entries(unpacked(one.records))]
 
 
 MakeCaller = Callable[..., Caller]
