@@ -67,7 +67,7 @@ class Telling:
     def __init__(self, portal: Portal, order: Order, number: int) -> None:
         self.portal, self.order = portal, order
         self.chance = random.Random(f"{number}:{order}")
-        self.told = 0
+        self.made: dict[str, int] = {}
         self.life, self.engine = portal.engine.life, portal.engine
         self.events = {kind: self._one(kind) for kind in order}
         self.engine.cancelled = []
@@ -78,7 +78,7 @@ class Telling:
     def _one(self, kind: str) -> dict[str, Any]:
         """Return an event of a kind. Stripe's servers stamp a second too early or too late."""
         body = self.chance.choice(self.life.events[kind])
-        self.told = max(self.told, body["created"])
+        self.made[kind] = body["created"]
         return body | {"created": body["created"] + self.chance.choice((-1, 0, 0, 1))}
 
     def _final(self) -> str:
@@ -87,7 +87,7 @@ class Telling:
             return "ended"
         if self.engine.follows_the_clock:
             # Nothing else is told later: what happened after the last event did not happen.
-            return self.life.name_at(self.told)
+            return self.life.name_at(max(self.made.values()))
         return self.chance.choice(list(self.life.stages))
 
     def tell(self) -> None:
@@ -114,11 +114,10 @@ class Telling:
         return self.life.last + timedelta(seconds=self.chance.choice((0, 1, 60)))
 
     def _deliver(self, kind: str) -> None:
-        body = self.events[kind]
-        made = datetime.fromtimestamp(body["created"], UTC)
+        made = datetime.fromtimestamp(self.made[kind], UTC)
         if self.portal.clock_now() < made:
             self.portal.clock.move_to(made)
-        self.portal.deliver(body)
+        self.portal.deliver(self.events[kind])
 
     def _perhaps(self) -> None:
         portal, chance = self.portal, self.chance

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from portal.extensions import db
-from portal.models import InboxEvent, TimelineEntry
+from portal.models import InboxEvent, Subscription, TimelineEntry
 from portal.web.engines import engine_of
 from tests.support import events, invariants
 from tests.support.events import Sender
@@ -38,6 +38,10 @@ def crash_points() -> list[str]:
         for name in re.findall(r'crashpoint\("([^"]+)"\)', path.read_text())
     }
     return sorted(found - STRIPE)
+
+
+#: All of them where ``CRASH_LIVES`` is ``all``.
+ACTIVATIONS = crash_points() if os.environ.get("CRASH_LIVES") == "all" else ["before commit"]
 
 
 @pytest.fixture
@@ -134,6 +138,27 @@ def test_f02_a_webhook_that_dies_at_a_named_point_is_stored_with_its_effect_or_n
     assert moves_of(event_id) == ["FALL_BEHIND"]
     # At Stripe it is active: the worker reads that, and what was said in the event passes.
     check(real, sender)
+
+
+@pytest.mark.parametrize("point", ACTIVATIONS)
+def test_f02_an_activation_that_dies_is_made_once_by_the_next_delivery(
+    real: Real, point: str
+) -> None:
+    """The event of the payment page is the second that is delivered after a payment."""
+    number = real.pay(real.connect())
+    real.crash(point, 2)
+    real.tick()
+    assert real.has_crashed
+    real.wait()
+    status = str(db.session.get_one(Subscription, number).status)
+    assert status == ("UNBLOCKED" if point == "after commit" else "ON_HOLD")
+    db.session.rollback()
+    real.settle()
+    row = db.session.get_one(Subscription, number)
+    moves = db.session.query(TimelineEntry.move).filter_by(subscription_uuid=row.uuid)
+    assert row.status == "UNBLOCKED"
+    assert [each[0] for each in moves.order_by(TimelineEntry.line)] == ["SUBSCRIBE", "PAY"]
+    invariants.check(engine_of, logs=real.logs)
 
 
 def test_f03_one_event_many_times_at_once_is_stored_once_with_one_effect(

@@ -182,6 +182,15 @@ class Real:
 
     def sell(self, account: str, *, name: str = "Gold") -> "Bought":
         """Sell a plan of 9.99 USD a month, and let somebody pay; all but events is done here."""
+        number = self.pay(account, name=name)
+        self.settle()
+        row = db.session.get_one(Subscription, number)
+        found = Bought(number, row.uuid, account, str(row.engine_subscription_id))
+        db.session.rollback()
+        return found
+
+    def pay(self, account: str, *, name: str = "Gold") -> int:
+        """Let somebody subscribe and pay, and nobody tell the portal; return the row's id."""
         from portal.flows import payments
         from portal.services import subscribing
         from portal.services.checkouts import ReturnUrls
@@ -202,11 +211,7 @@ class Real:
         payments.open_page(engine, uuid, owner.user_id, ReturnUrls(success=back, cancel=back))
         session = self.objects("checkout.session", account)[0]["id"]
         self.control.post(f"/checkout/sessions/{session}/pay")
-        self.settle()
-        row = db.session.get_one(Subscription, number)
-        found = Bought(number, uuid, account, str(row.engine_subscription_id))
-        db.session.rollback()
-        return found
+        return number
 
     @property
     def logs(self) -> list[Path]:
@@ -243,7 +248,7 @@ class Real:
         from portal import jobs
 
         for _ in range(5):
-            self._tick()
+            self.tick()
             waiting = {row["event"] for row in self.control.get("/deliveries", state="pending")}
             for event in waiting:
                 self.control.post(f"/events/{event}/resend")
@@ -253,7 +258,8 @@ class Real:
             jobs.sweep()
             db.session.remove()
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Let the sandbox send what it has to send, once."""
         for _ in range(50):
             if not any(self.control.post("/tick").values()):
                 return
