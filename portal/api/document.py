@@ -45,6 +45,7 @@ REFUSALS = {
     415: ("Unsupported", "The body is of another media type."),
     422: ("KeyReused", "The `Idempotency-Key` stands for another request."),
     428: ("PreconditionRequired", "`If-Match` is missing."),
+    429: ("Busy", "Nothing was done. Send the same again after `Retry-After` seconds."),
     502: ("EngineRefused", "The payment provider refused; trying again changes nothing."),
     503: ("EngineUnavailable", "The payment provider does not answer. Try again in a minute."),
 }
@@ -59,7 +60,7 @@ def write(app: Flask, base_url: str, version: str) -> dict[str, Any]:
         openapi_version="3.1.0",
         info={"description": ABOUT},
         servers=[{"url": base_url}],
-        tags=[{"name": name} for name in ("Admin", "Publisher", "Developer Portal")],
+        tags=[{"name": name} for name in ("Admin", "Publisher", "Developer Portal", "Usage")],
     )
     _security(spec)
     operations = list(operations_of(app))
@@ -103,6 +104,7 @@ def _schemas(spec: APISpec, operations: list[Operation]) -> None:
     for item in operations:
         if item.body is not None:
             wanted[item.body, "validation"] = None
+        wanted.update({(model, "validation"): None for model in item.reads.values()})
         wanted.update({(model, "serialization"): None for model in item.answers.values()})
     _, definitions = models_json_schema(list(wanted), by_alias=True, ref_template=PLACE)
     for name, schema in definitions["$defs"].items():
@@ -116,6 +118,8 @@ def _refusal(status: int, sentence: str) -> dict[str, Any]:
     }
     if status == 401:
         told["headers"] = {"WWW-Authenticate": _header("Bearer", required=True)}
+    if status == 429:
+        told["headers"] = {"Retry-After": _header("In how many seconds.", required=True)}
     return told
 
 
@@ -139,12 +143,21 @@ def _operation(rule: Rule, item: Operation, scopes: list[str], method: str) -> d
             "required": not item.body_optional,
             "content": {item.media_type: {"schema": schema}},
         }
+    if item.reads:
+        told["requestBody"] = {
+            "required": True,
+            "content": {
+                kind: {"schema": {"$ref": PLACE.format(model=model.__name__)}}
+                for kind, model in item.reads.items()
+            },
+        }
     return told
 
 
 def _tag(path: str) -> str:
     part = path.removeprefix("/api/am/").partition("/")[0]
-    return {"admin": "Admin", "publisher": "Publisher"}.get(part, "Developer Portal")
+    named = {"admin": "Admin", "publisher": "Publisher", "usage": "Usage"}
+    return named.get(part, "Developer Portal")
 
 
 def _path(rule: Rule) -> list[dict[str, Any]]:
@@ -222,7 +235,7 @@ def _refused(rule: Rule, item: Operation) -> set[int]:
         refused.add(404)
     if item.query is not None:
         refused.add(400)
-    if item.body is not None:
+    if item.body is not None or item.reads:
         refused |= {400, 413, 415}
     if item.conditional:
         refused |= {412, 428}

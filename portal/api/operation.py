@@ -40,6 +40,8 @@ class Operation:
     body: type[BaseModel] | None = None
     media_type: str = JSON
     body_optional: bool = False
+    reads: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    """By media type, the bodies that the view reads and judges itself; ``body`` is empty then."""
     conditional: bool = False
     """Whether If-Match is required."""
     keyed: bool = False

@@ -11,6 +11,8 @@ from werkzeug.exceptions import TooManyRequests, UnsupportedMediaType
 from werkzeug.wrappers import Response
 
 from portal.api import bp
+from portal.api.operation import operation
+from portal.api.schemas.usage import UsageEvent, UsageEvents, UsageTaken
 from portal.errors import Invalid
 from portal.extensions import db
 from portal.services import intake
@@ -32,6 +34,7 @@ slots = threading.BoundedSemaphore(AT_A_TIME)
 
 @bp.post(PATH)
 @scope(USAGE_INGEST)
+@operation(answers={200: UsageTaken}, reads={ONE: UsageEvent, MANY: UsageEvents}, refuses=(429,))
 def usage_events() -> Response:
     """Take in one event or a batch of at most a thousand, and answer each of them.
 

@@ -223,3 +223,18 @@ def test_fifty_owners_cost_as_many_statements_as_five(gateway, factories):
 
     assert cost(rows[:5]) == cost(rows[5:])
     db.session.rollback()
+
+
+def test_the_document_has_the_intake_with_its_bodies_and_the_pause(app):
+    document = app.test_client().get("/api/openapi.json").get_json()
+    told = document["paths"][PATH]["post"]
+    assert set(told["requestBody"]["content"]) == {
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json",
+    }
+    answers = told["responses"]
+    assert set(answers) == {"200", "400", "401", "403", "413", "415", "429"}
+    busy = document["components"]["responses"][answers["429"]["$ref"].rpartition("/")[2]]
+    assert busy["headers"]["Retry-After"]["required"] is True
+    item = document["components"]["schemas"]["UsageItem"]
+    assert set(item["properties"]) == {"index", "id", "source", "outcome", "reason"}
