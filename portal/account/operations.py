@@ -9,8 +9,6 @@ from flask import Flask, Response, abort, g, request
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
-    Counter,
-    Histogram,
     generate_latest,
     multiprocess,
 )
@@ -18,12 +16,9 @@ from sqlalchemy import text
 
 from portal.account import bp
 from portal.extensions import db
+from portal.web import metrics
 from portal.web.access import public
 from portal.web.engines import settings
-
-REQUESTS = Counter("portal_requests", "Requests answered.", ["endpoint", "method", "status"])
-SECONDS = Histogram("portal_request_seconds", "Time to answer a request.", ["endpoint"])
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def init_app(app: Flask) -> None:
@@ -37,12 +32,8 @@ def _start() -> None:
 
 
 def _count(response: Response) -> Response:
-    endpoint = request.endpoint or "none"
-    # Anybody can invent a method, and every label value is kept in memory for ever.
-    method = request.method if request.method in _METHODS else "OTHER"
-    REQUESTS.labels(endpoint, method, str(response.status_code)).inc()
-    if "started" in g:
-        SECONDS.labels(endpoint).observe(time.perf_counter() - g.started)
+    seconds = time.perf_counter() - g.started if "started" in g else None
+    metrics.count(request.endpoint or "none", request.method, response.status_code, seconds)
     return response
 
 
@@ -61,9 +52,9 @@ def readyz() -> tuple[dict[str, str], int]:
     return {"status": "ready", "database": "ok"}, 200
 
 
-@bp.get("/metrics")
+@bp.get("/metrics", endpoint="metrics")
 @public
-def metrics() -> Response:
+def read_metrics() -> Response:
     """Return the counts for Prometheus, to this machine or to whoever shows the token.
 
     With several workers, ``PROMETHEUS_MULTIPROC_DIR`` names the folder where they add up.

@@ -5,7 +5,7 @@ whenever the work fails after its repeat was taken for a duplicate.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Select, select, update
@@ -70,20 +70,7 @@ def _insert(tenant: Tenant, event: BillingEvent, raw: bytes) -> bool:
     One statement that locks the row either way: asking first and inserting then would let two
     deliveries race, and a failed INSERT makes MySQL's transactions dead-lock.
     """
-    values = {
-        "tenant_id": tenant.tenant_id,
-        "event_id": event.event_id,
-        "type": event.type[:100],
-        "account": event.account,
-        "livemode": event.livemode,
-        "created": event.created,
-        "received_at": clock.now(),
-        "payload_zlib": InboxEvent.pack(raw),
-        "outcome": Outcome.FAILED,
-        "detail": "",
-        "deliveries": 1,
-        "attempts": 1,
-    }
+    values = first_values(tenant.tenant_id, event, raw, clock.now())
     again = {"deliveries": InboxEvent.deliveries + 1}
     if db.session.get_bind().dialect.name in ("mysql", "mariadb"):
         result = db.session.execute(
@@ -99,6 +86,26 @@ def _insert(tenant: Tenant, event: BillingEvent, raw: bytes) -> bool:
         ).returning(InboxEvent.deliveries)
     )
     return deliveries == 1
+
+
+def first_values(
+    tenant_id: int, event: BillingEvent, raw: bytes, received_at: datetime
+) -> dict[str, Any]:
+    """Return an event's row before it is known what the event does."""
+    return {
+        "tenant_id": tenant_id,
+        "event_id": event.event_id,
+        "type": event.type[:100],
+        "account": event.account,
+        "livemode": event.livemode,
+        "created": event.created,
+        "received_at": received_at,
+        "payload_zlib": InboxEvent.pack(raw),
+        "outcome": Outcome.FAILED,
+        "detail": "",
+        "deliveries": 1,
+        "attempts": 1,
+    }
 
 
 def _select(tenant: Tenant, event: BillingEvent) -> Select[InboxEvent]:

@@ -12,3 +12,6 @@ def register(app: Flask) -> None:
     import_module("portal.stripe.views")
     import_module("portal.stripe.identity")
     app.register_blueprint(bp)
+    app.wsgi_app = import_module("portal.stripe.fast").Fast(  # type: ignore[method-assign]
+        app, app.wsgi_app
+    )

@@ -75,6 +75,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
     extensions.login_manager.init_app(app)
     with app.app_context():
         extensions.prepare_sqlite(extensions.db.engine)
+        extensions.prepare_pool(extensions.db.engine)
     changes.init_app(app)
 
 

@@ -62,3 +62,37 @@ class Gate:
             each.close()
         with self._lock:
             self._pairs -= {source, target}
+
+
+class Counting(Gate):
+    """Counts how often the portal asked and waited for an answer: round trips."""
+
+    turns = 0
+    _asked = False
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        super()._pass_on(_Noted(source, self), target)  # type: ignore[arg-type]
+
+    def note(self, *, from_portal: bool) -> None:
+        """Note in which direction bytes went."""
+        if from_portal != self._asked:
+            self._asked = from_portal
+            self.turns += from_portal
+
+
+class _Noted:
+    """A socket that tells its gate when bytes come."""
+
+    def __init__(self, source: socket.socket, gate: Counting) -> None:
+        self._source = source
+        self._gate = gate
+        self._from_portal = source.getsockname()[1] == gate.port
+
+    def recv(self, size: int) -> bytes:
+        data = self._source.recv(size)
+        if data:
+            self._gate.note(from_portal=self._from_portal)
+        return data
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._source, name)
