@@ -79,6 +79,8 @@ def path_of(world: World, line: str) -> str:
     row = BETTER.get(line) or next(
         (row for start, row in NAMED.items() if rule.startswith(start)), "api"
     )
+    if rule == "/gateway/authorize/<rest:resource>":
+        return "/gateway/authorize/gateway/weather/1.0/x"
     for place, value in FIXED.items():
         rule = rule.replace(place, value)
     rule = rule.replace("<uuid:key_uuid>", world.names["key"])
@@ -99,7 +101,7 @@ def content_of(world: World, line: str) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if rule.startswith("/api/am/") and method in ("PUT", "DELETE"):
         content["headers"] = {"If-Match": "*"}
-    if rule.startswith("/gateway/authorize"):
+    if rule == "/gateway/authorize":
         content["headers"] = {"X-Original-URI": "/gateway/weather/1.0/x"}
     queries, bodies, forms = _queries(world.names), _bodies(world.names), _forms(world.names)
     if line in queries:
