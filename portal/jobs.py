@@ -30,6 +30,7 @@ from portal.flows import (
     publishing,
     refreshing,
     refunding,
+    stopping,
     warning,
 )
 from portal.models import Subscription, Tenant
@@ -61,6 +62,7 @@ def init_app(app: Flask) -> None:
     tasks.task("wake", catch_up)
     tasks.periodic("sweep", crontab(minute="*"), sweep)
     tasks.task("compare", compare)
+    tasks.task("end_subscriptions", end_subscriptions)
     tasks.periodic("publish_all", crontab(minute="7"), publish_all)
     tasks.periodic("read_books", crontab(minute="37"), read_books)
     tasks.periodic("forget", crontab(hour="3", minute="23"), forget)
@@ -107,6 +109,7 @@ def sweep() -> None:
         lambda: approving.sweep(engine_of),
         lambda: refunding.sweep(engine_of),
         lambda: changing_plan.sweep(engine_of),
+        lambda: stopping.sweep(engine_of),
         draining.drain_here,
         warning.sweep,
         _send_mail,
@@ -141,6 +144,11 @@ def publish_all() -> None:
         run_id = run.run_id
         db.session.rollback()
         publish(run_id)
+
+
+def end_subscriptions(api_id: int) -> None:
+    """End the subscriptions of an API that was taken off sale, as its publisher asked."""
+    stopping.run(engine_of, api_id)
 
 
 def read_books() -> None:

@@ -55,8 +55,10 @@ def living(subscription_id: str) -> Subscription:
     return found
 
 
-def _shown(found: Subscription) -> DevportalSubscription:
-    attempt = checkouts.open_attempt(found) if found.can_pay else None
+def shown(found: Subscription) -> DevportalSubscription:
+    """Return a subscription with its payment page, while one is open."""
+    waits = found.can_pay or found.can_pay_change
+    attempt = checkouts.open_attempt(found) if waits else None
     return for_subscriber(found, attempt.checkout_url if attempt else None)
 
 
@@ -93,7 +95,7 @@ def list_subscriptions(query: DevportalSubscriptionQuery) -> DevportalSubscripti
 
 def _payment_pages(subscriptions: Sequence[Subscription]) -> dict[str, str | None]:
     """Return the payment pages that are open, by subscription; one query for all."""
-    waiting = [found.uuid for found in subscriptions if found.can_pay]
+    waiting = [found.uuid for found in subscriptions if found.can_pay or found.can_pay_change]
     if not waiting:
         return {}
     rows = db.session.execute(
@@ -138,7 +140,7 @@ def _plan(api: Api, body: SubscriptionBody) -> Policy:
 def _subscribed(subscription_id: str) -> Answer:
     _open_page(subscription_id)
     return Answer(
-        _shown(own_subscription(bearer(), subscription_id)),
+        shown(own_subscription(bearer(), subscription_id)),
         status=201,
         headers={"Location": f"/api/am{PATH}/{subscription_id}"},
     )
@@ -150,12 +152,12 @@ def _open_page(subscription_id: str) -> None:
     if found.can_pay:
         urls, user_id = return_urls(found), bearer().user_id
         engine = engine_of(found.api.tenant)
-        with _refused():
+        with refused():
             payments.open_page(engine, subscription_id, user_id, urls)
 
 
 @contextmanager
-def _refused() -> Iterator[None]:
+def refused() -> Iterator[None]:
     """Say that things are not in a state to be paid, such as a price that was taken off sale."""
     try:
         yield
@@ -170,7 +172,7 @@ def _refused() -> Iterator[None]:
 @operation(answers={200: DevportalSubscription})
 def get_subscription(subscription_id: str) -> DevportalSubscription:
     """Read a subscription; one that has ended is gone."""
-    return _shown(living(subscription_id))
+    return shown(living(subscription_id))
 
 
 @bp.post(f"{PATH}/<uuid:subscription_id>/try-again")
@@ -185,9 +187,9 @@ def try_subscription_again(subscription_id: str) -> Response:
             _open_page(subscription_id)
         else:
             urls, engine = return_urls(found), engine_of(found.api.tenant)
-            with _refused():
+            with refused():
                 payments.try_again(engine, subscription_id, bearer().user_id, urls)
-        return Answer(_shown(living(subscription_id)))
+        return Answer(shown(living(subscription_id)))
 
     return done_once(act)
 
@@ -202,14 +204,14 @@ def unsubscribe(subscription_id: str) -> Answer:
     worker finishes.
     """
     found = living(subscription_id)
-    conditions.check_optional(_shown(found))
+    conditions.check_optional(shown(found))
     actor = bearer().qualified_name
     db.session.rollback()
     try:
         payments.end(engine_of, subscription_id, actor=actor, because=BECAUSE)
     except BillingEngineError:
         db.session.rollback()
-        return Answer(_shown(living(subscription_id)), status=202)
+        return Answer(shown(living(subscription_id)), status=202)
     return Answer(Done(message="Unsubscribed."))
 
 

@@ -20,10 +20,11 @@ from portal.errors import EngineUnavailable
 from portal.extensions import db
 from portal.flows import monetizing, revenue
 from portal.flows.revenue import Revenue
+from portal.models import Endings
 from portal.services import monetization
 from portal.services.monetization import InvalidApiState
 from portal.services.scopes import API_CREATE, API_PUBLISH, API_VIEW, SUBSCRIPTION_VIEW
-from portal.web.access import scope
+from portal.web.access import bearer, scope
 from portal.web.engines import absolute, engine_of
 
 
@@ -34,18 +35,19 @@ def monetize(api_id: str, body: MonetizeBody) -> Response:
     """Put an API's commercial plans up for sale, or take them off.
 
     Sending it again changes nothing that is done already, and goes on where it stopped.
-    Taken off, what was sold runs on as it was sold.
+    Taken off, what was sold runs on as it was sold, unless the body says otherwise.
     """
     found = mine(api_id)
     engine = engine_of(found.tenant)
-    back = absolute(url_for("devportal.home"))
+    back, actor = absolute(url_for("devportal.home")), bearer().qualified_name
     db.session.rollback()
 
     def act() -> Answer:
         if body.enabled:
             result = monetizing.enable(engine, api_id, body.properties, return_url=back)
         else:
-            result = monetizing.disable(engine, api_id)
+            how = Endings(body.running_subscriptions)
+            result = monetizing.disable(engine, api_id, how, actor=actor)
         if body.enabled and not result.monetized and result.failed:
             raise EngineUnavailable(result.failed[0][1])
         return Answer(

@@ -77,7 +77,7 @@ def _shown(uuid: UUID) -> dict[str, object]:
     found = own_subscription(me(), str(uuid))
     situation = situations.of(found)
     looks = min(max(request.args.get("waiting", 0, type=int), 0), MOST_LOOKS)
-    waits = found.can_pay and looks > 0
+    waits = (found.can_pay or found.can_pay_change) and looks > 0
     return {
         "subscription": found,
         "situation": situation,

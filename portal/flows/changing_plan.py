@@ -12,7 +12,7 @@ from portal.billing.engine import BillingEngine, SubscriptionSnapshot
 from portal.billing.engine import PlanChange as Wanted
 from portal.errors import BillingEngineError, EngineUnavailable, PortalError
 from portal.extensions import db
-from portal.flows import publishing
+from portal.flows import changing_free, publishing
 from portal.models import PlanChange, PlanChangeState, Subscription, Tenant, User
 from portal.services import checkouts, invoices, plan_changes, subscriptions, usage_report
 from portal.services.invoices import InvoiceView
@@ -134,6 +134,9 @@ def finish(engine: BillingEngine, plan_change_id: int) -> None:
     :raise portal.errors.EngineUnavailable: if it is not certain what happened; call again
     :raise portal.errors.BillingEngineError: if the engine refused; the change is closed
     """
+    if _is_to_free(plan_change_id):
+        changing_free.finish(engine, plan_change_id)
+        return
     intent = in_unit_of_work(lambda: _intent(plan_change_id))
     if intent is None:
         return
@@ -155,6 +158,12 @@ def finish(engine: BillingEngine, plan_change_id: int) -> None:
     in_unit_of_work(lambda: _settle(plan_change_id, snapshot, asked_at))
 
 
+def _is_to_free(plan_change_id: int) -> bool:
+    found = db.session.get_one(PlanChange, plan_change_id).is_to_free
+    db.session.rollback()
+    return found
+
+
 def _let_the_second_pass() -> None:
     """Wait until no reported call can be of the very second of the change.
 
@@ -169,16 +178,18 @@ def _intent(plan_change_id: int) -> _Intent | None:
     subscription = db.session.get_one(Subscription, row.subscription_id)
     if row.state != PlanChangeState.ASKED:
         return None
+    price = row.price
     if subscription.ended_at is not None or subscription.engine_subscription_id is None:
         plan_changes.refuse(row, "The subscription has ended.")
         return None
+    assert price is not None  # noqa: S101 - a change between paid plans has one
     return _Intent(
         subscription_id=subscription.subscription_id,
         account=subscription.connected_account or "",
         engine_id=subscription.engine_subscription_id,
         key=f"plan:{row.uuid}",
         wanted=Wanted(
-            price_id=row.price.plan_id or "",
+            price_id=price.plan_id or "",
             usage_type=row.to_version.usage_type,
             new_period=row.new_period,
             at=row.counted_from,
@@ -209,4 +220,4 @@ def sweep(engine_for: EngineFor, limit: int = 50) -> int:
         except PortalError as error:
             db.session.rollback()
             log.warning("plan_change_failed", change=number, error=error.message)
-    return len(left)
+    return len(left) + changing_free.sweep(engine_for, limit)

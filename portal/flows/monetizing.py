@@ -21,8 +21,10 @@ from portal.errors import (
     Invalid,
 )
 from portal.extensions import db
-from portal.models.api import CONNECTED_ACCOUNT, Api
+from portal.flows import stopping
+from portal.models.api import CONNECTED_ACCOUNT, Api, Endings
 from portal.services import attributes, monetization
+from portal.services import stopping as endings
 from portal.services.monetization import Leftover, Sale
 from portal.web.unit_of_work import in_unit_of_work
 
@@ -95,13 +97,19 @@ def enable(
     )
 
 
-def disable(engine: BillingEngine, api_uuid: str) -> Result:
+def disable(
+    engine: BillingEngine, api_uuid: str, how: Endings = Endings.GO_ON, *, actor: str = "command"
+) -> Result:
     """Take an API off sale, in whatever state it is, and archive its prices and product.
 
-    Uses the accounts that the prices were made in, whatever is entered now. Subscriptions that
-    run go on and are billed as they were sold. History stays. Repeating goes on where it stopped.
+    Uses the accounts that the prices were made in, whatever is entered now. History stays.
+    Repeating goes on where it stopped.
+
+    :param how: what becomes of subscriptions that run: they go on and are billed as they were
+        sold, or the worker ends each now or with its period
     """
-    left = in_unit_of_work(lambda: _withdraw(api_uuid))
+    left = in_unit_of_work(lambda: _withdraw(api_uuid, how, actor))
+    stopping.request(api_uuid)
     archived, failed = _archive(engine, left)
     return Result(
         enabled=False,
@@ -186,8 +194,10 @@ def _sell(engine: BillingEngine, account: str, sale: Sale, *, has_product: bool)
     )
 
 
-def _withdraw(api_uuid: str) -> list[Leftover]:
+def _withdraw(api_uuid: str, how: Endings, actor: str) -> list[Leftover]:
     api = _api(api_uuid)
+    if api.is_monetization_enabled or how is not Endings.GO_ON:
+        endings.ask(api, how, actor)
     monetization.withdraw(api)
     db.session.flush()
     return monetization.leftovers(api, spare_unpaid=False)

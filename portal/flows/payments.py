@@ -78,7 +78,7 @@ def open_page(
         page = _open(engine, intent)
     _apply_page(intent.attempt_id, page, actor="stripe")
     if page.state is CheckoutState.EXPIRED:
-        raise Conflict("The payment page has expired. Press Try again to open a new one.")
+        raise Conflict("The payment page has expired. Open the subscription to begin again.")
     return page.url if page.state is CheckoutState.OPEN else None
 
 

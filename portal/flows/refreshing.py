@@ -111,7 +111,7 @@ def _ask(engine_for: EngineFor, subscription_id: int) -> bool:
     current, ended = subscription.engine_subscription_id, subscription.ended_at is not None
     seen_at, revision = clock.epoch(clock.now()), subscription.revision
     db.session.rollback()
-    if records:
+    if records and (ended or current is not None):
         for account, session_id in open_pages:
             # Paid through one page: another one that is still open must not be paid too.
             engine.expire_checkout(account, str(session_id))

@@ -1,6 +1,6 @@
 """One set of tables for all blueprints. Importing this package defines every table."""
 
-from portal.models.api import Api, ApiPolicy, Lifecycle
+from portal.models.api import Api, ApiPolicy, Endings, Lifecycle
 from portal.models.application import Application, ApplicationKey, ApplicationMember, KeyType
 from portal.models.books import Book, BookedInvoice, BookedMovement, BookedPayment
 from portal.models.checkout import CheckoutAttempt, CheckoutStatus, Workflow, WorkflowStatus
@@ -65,6 +65,7 @@ __all__ = [
     "Drift",
     "DriftCheck",
     "DriftState",
+    "Endings",
     "EnginePrice",
     "EngineSubscription",
     "ExternalIdentity",

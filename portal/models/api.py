@@ -27,6 +27,15 @@ class Lifecycle(StrEnum):
     RETIRED = "RETIRED"
 
 
+class Endings(StrEnum):
+    """What becomes of the subscriptions that run when an API is taken off sale."""
+
+    GO_ON = "GO_ON"
+    PERIOD = "PERIOD"
+    """Each ends with its period."""
+    NOW = "NOW"
+
+
 class Api(Model):
     """An API that a publisher offers."""
 
@@ -54,6 +63,10 @@ class Api(Model):
     """The OpenAPI document as JSON, if there is one."""
     is_monetization_enabled: Mapped[bool] = mapped_column(Boolean, default=False)
     monetization_properties_sealed: Mapped[str | None] = mapped_column(Text)
+    endings: Mapped[str | None] = mapped_column(String(10))
+    """An ``Endings``, while what it was taken off sale with is being done; ``None``: nothing is."""
+    endings_by: Mapped[str | None] = mapped_column(text_id())
+    """Who asked for it."""
     revision: Mapped[int] = mapped_column(Integer, default=1)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now, onupdate=clock.now)

@@ -11,6 +11,7 @@ from portal import clock
 from portal.extensions import Model
 from portal.models.customer import SharedCustomer
 from portal.models.offer import EnginePrice
+from portal.models.plan_change import PlanChange
 from portal.models.types import DecimalText, UtcDateTime, new_uuid, text_id
 
 
@@ -53,6 +54,8 @@ class CheckoutAttempt(Model):
     status: Mapped[str] = mapped_column(String(20), default=CheckoutStatus.PENDING)
     fee_percent: Mapped[Decimal | None] = mapped_column(DecimalText)
     """The platform's part of each payment, as it was when the attempt was stored."""
+    plan_change_id: Mapped[int | None] = mapped_column(ForeignKey("am_plan_change.plan_change_id"))
+    """The change from a free plan that is paid for; ``None``: the subscription itself is."""
     open_key: Mapped[str | None] = mapped_column(text_id(36), unique=True)
     """The subscription's UUID while the attempt is open: one open page per subscription."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
@@ -60,6 +63,7 @@ class CheckoutAttempt(Model):
 
     customer: Mapped[SharedCustomer] = relationship(lazy="joined", innerjoin=True)
     price: Mapped[EnginePrice] = relationship(lazy="joined", innerjoin=True)
+    plan_change: Mapped[PlanChange | None] = relationship(lazy="select")
 
 
 class WorkflowStatus(StrEnum):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal import clock
@@ -18,13 +18,15 @@ class PlanChangeState(StrEnum):
 
     ASKED = "ASKED"
     """Stored, and perhaps sent: made once more, with the same values, until there is an answer."""
+    WAITING = "WAITING"
+    """For a payment, or for the end of the period that is paid for."""
     DONE = "DONE"
     REFUSED = "REFUSED"
     """Nothing has changed; ``detail`` says why."""
 
 
 class PlanChange(Model):
-    """One change of a subscription from one price to another.
+    """One change of a subscription from one plan to another.
 
     The row is stored before the engine is called, with every value that is sent; its UUID makes
     the idempotency key. Rows stay: they say at what price a past period was sold.
@@ -41,8 +43,10 @@ class PlanChange(Model):
     )
     from_version_id: Mapped[int] = mapped_column(ForeignKey("am_policy_version.policy_version_id"))
     to_version_id: Mapped[int] = mapped_column(ForeignKey("am_policy_version.policy_version_id"))
-    mapping_id: Mapped[int] = mapped_column(ForeignKey("am_policy_plan_mapping.mapping_id"))
-    """The price, product and meter that are sold from now on."""
+    mapping_id: Mapped[int | None] = mapped_column(ForeignKey("am_policy_plan_mapping.mapping_id"))
+    """The price, product and meter that are sold from now on; ``None`` for a free plan."""
+    at_period_end: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    """Whether a paid plan runs until its period ends, and the free one begins then."""
     new_period: Mapped[bool] = mapped_column()
     """Whether a billing period begins with the change."""
     counted_from: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -58,10 +62,20 @@ class PlanChange(Model):
     took_effect_at: Mapped[int | None] = mapped_column(BigInteger)
     """Epoch seconds since when the new plan is sold, by the engine's clock."""
 
-    price: Mapped[EnginePrice] = relationship(lazy="joined", innerjoin=True)
+    price: Mapped[EnginePrice | None] = relationship(lazy="joined")
     from_version: Mapped[PolicyVersion] = relationship(
         lazy="joined", innerjoin=True, foreign_keys=[from_version_id]
     )
     to_version: Mapped[PolicyVersion] = relationship(
         lazy="joined", innerjoin=True, foreign_keys=[to_version_id]
     )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still take effect by itself."""
+        return self.state in (PlanChangeState.ASKED, PlanChangeState.WAITING)
+
+    @property
+    def is_to_free(self) -> bool:
+        """Whether what is paid for ends, and the subscription goes on without."""
+        return self.from_version.is_commercial and not self.to_version.is_commercial

@@ -123,6 +123,10 @@ def in_force(facts: Facts, stops_at: datetime | None, now: datetime) -> Facts:
 FACTS = ("billing", "publisher_block", "approval", "plan_change_pending", "end_requested")
 
 
+#: Later than any call: ``billed_from`` of a plan that has just been paid.
+UNKNOWN = 2**62
+
+
 class Subscription(Model):
     """One application's subscription to one API under one version of a plan."""
 
@@ -167,6 +171,9 @@ class Subscription(Model):
     plan_since: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     """Epoch seconds of the billing period in which the present plan began; 0: the first.
     Calls from before were sold under another plan, whose invoice is drawn."""
+    billed_from: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """Epoch seconds; calls from before were made on a free plan. ``UNKNOWN``: none is billed
+    until the first period of the paid plan is known."""
     end_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     # What the billing engine last said. Changed by services/billing_events.py only.
@@ -210,6 +217,9 @@ class Subscription(Model):
     policy_version: Mapped[PolicyVersion] = relationship(
         lazy="joined", innerjoin=True, foreign_keys=[policy_version_id]
     )
+    pending_version: Mapped[PolicyVersion | None] = relationship(
+        lazy="selectin", foreign_keys=[pending_policy_version_id], viewonly=True
+    )
     __mapper_args__ = {"version_id_col": revision}  # noqa: RUF012 - SQLAlchemy's own way
 
     @property
@@ -241,6 +251,24 @@ class Subscription(Model):
     def can_pay(self) -> bool:
         """Whether Complete Payment is offered."""
         return self.status is Status.ON_HOLD and self.facts.billing is Billing.PENDING
+
+    @property
+    def can_pay_change(self) -> bool:
+        """Whether it works on its free plan, and a paid one waits for its payment."""
+        waits = self.billing == Billing.NOT_REQUIRED and self.plan_change_pending
+        return waits and self.status is Status.TIER_UPDATE_PENDING
+
+    @property
+    def can_change_plan(self) -> bool:
+        """Whether Change plan is offered."""
+        free = self.billing == Billing.NOT_REQUIRED and not self.is_commercial
+        return self.is_billed or (free and self.ended_at is None)
+
+    @property
+    def goes_free(self) -> bool:
+        """Whether it goes on with a free plan when what is paid for ends."""
+        wanted = self.pending_version
+        return self.plan_change_pending and wanted is not None and not wanted.is_commercial
 
     @property
     def can_try_again(self) -> bool:

@@ -4,10 +4,17 @@ from collections.abc import Mapping, Sequence
 
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
-from wtforms import BooleanField, SelectMultipleField, StringField, TextAreaField
+from wtforms import (
+    BooleanField,
+    RadioField,
+    SelectMultipleField,
+    StringField,
+    TextAreaField,
+)
+from wtforms.fields.choices import SelectChoice
 from wtforms.widgets import CheckboxInput, ListWidget
 
-from portal.models import Api
+from portal.models import Api, Endings
 from portal.services.apis import ApiDraft
 from portal.services.attributes import Attribute
 
@@ -73,6 +80,20 @@ class PlansForm(FlaskForm):
         option_widget=CheckboxInput(),
         widget=ListWidget(prefix_label=False),
         validate_choice=False,
+    )
+
+
+class RunningForm(FlaskForm):
+    """What becomes of the subscriptions that run when an API is taken off sale."""
+
+    running = RadioField(
+        "The subscriptions that are paid for",
+        choices=[
+            SelectChoice(Endings.GO_ON.value, "Let them go on"),
+            SelectChoice(Endings.PERIOD.value, "End each with its period"),
+            SelectChoice(Endings.NOW.value, "End all of them now"),
+        ],
+        default=Endings.GO_ON.value,
     )
 
 

@@ -28,7 +28,7 @@ from portal.models import (
     Subscription,
     Tenant,
 )
-from portal.services import checkouts, notices, subscriptions
+from portal.services import checkouts, notices, plan_moves, subscriptions
 from portal.services.event_rules import (
     CANCEL_SCHEDULED,
     CANCEL_WITHDRAWN,
@@ -138,6 +138,10 @@ def _about_subscription(tenant: Tenant, event: BillingEvent) -> Result:
     subscription = db.session.get_one(Subscription, record.am_subscription_id)
     if event.account != record.connected_account:
         return Result(outcome=Outcome.IGNORED, detail="It comes from another connected account.")
+    if subscription.ended_at is None and engine_id != subscription.engine_subscription_id:
+        return Result(
+            outcome=Outcome.STALE, detail="Of a paid plan that is not the subscription's any more."
+        )
     before = subscription.status
     outcome, detail = _ordered(subscription, event)
     return Result(
@@ -190,7 +194,12 @@ def local_of(subscription: Subscription) -> Local:
     """Return what the rules of events look at."""
     said = {name: getattr(subscription, name) for name in SAID_BY_ENGINE}
     tenant = db.session.get_one(Tenant, subscription.tenant_id)
-    return Local(facts=subscription.facts, gives_grace=tenant.grace_days > 0, **said)
+    return Local(
+        facts=subscription.facts,
+        gives_grace=tenant.grace_days > 0,
+        goes_free=subscription.goes_free and not subscription.end_requested,
+        **said,
+    )
 
 
 def _write(
@@ -205,14 +214,19 @@ def _write(
     # First, so that a notice can say what the engine said.
     for name in SAID_BY_ENGINE:
         setattr(subscription, name, getattr(local, name))
+    plan_moves.begin_billing(subscription)
     for line in lines:
         cause = Cause(because=line.because, actor=actor, event_id=event_id)
         if line.move is None:
             subscriptions.note(subscription, line.name, cause)
         elif line.move is Move.END:
             end(subscription, cause)
+        elif line.move is Move.GO_FREE:
+            plan_moves.go_free(subscription, cause)
         else:
             subscriptions.make(subscription, line.move, cause)
+        if line.name == CANCEL_WITHDRAWN:
+            plan_moves.keep_paid(subscription, actor)
     _tell_of_cancelling(subscription, lines)
 
 
@@ -237,6 +251,7 @@ def mark_for_refresh(subscription: Subscription) -> None:
 def end(subscription: Subscription, cause: Cause) -> bool:
     """End a subscription and close its billing record, keeping both as history."""
     changed = subscriptions.make(subscription, Move.END, cause)
+    plan_moves.close_ended(subscription)
     subscription.pay_url = None
     for record in db.session.scalars(
         select(EngineSubscription).where(

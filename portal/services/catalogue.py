@@ -64,7 +64,8 @@ class Plan:
         """What is charged when the subscription is paid for."""
         version = self.version
         if version.is_commercial and version.currency:
-            minor = 0 if version.is_dynamic else int(version.unit_minor)
+            is_later = version.is_dynamic or version.trial_days > 0
+            minor = 0 if is_later else int(version.unit_minor)
             return str(Money(minor, version.currency.lower()))
         return "Nothing"
 

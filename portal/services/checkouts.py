@@ -25,7 +25,6 @@ from portal.models import (
     CheckoutStatus,
     EnginePrice,
     EngineSubscription,
-    Facts,
     SharedCustomer,
     Subscription,
     Tenant,
@@ -33,7 +32,7 @@ from portal.models import (
     Workflow,
     WorkflowStatus,
 )
-from portal.services import refunds, subscribing, subscriptions
+from portal.services import plan_moves, refunds, subscribing, subscriptions
 from portal.services.subscriptions import Cause, Move
 
 #: Stripe: a session lives at most 24 hours from when *it* stores it, and refuses one second more;
@@ -94,7 +93,8 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
     :raise portal.errors.Conflict: if the subscription does not wait for a payment, or its price
         has been withdrawn
     """
-    if not _is_payable(subscription.facts):
+    change = plan_moves.awaiting_payment(subscription)
+    if change is None and not _is_payable(subscription):
         raise Conflict("There is nothing to pay for this subscription now.")
     found = open_attempt(subscription)
     if found is not None and not _too_late_to_open(found):
@@ -103,10 +103,12 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
         give_up(found)
         if found.open_key is not None:
             return found
-    price = price_of(subscription)
+    price = change.price if change is not None and change.price else price_of(subscription)
+    kind = subscribing.UPDATE if change is not None else subscribing.CREATION
     attempt = CheckoutAttempt(
         am_subscription_id=subscription.subscription_id,
-        workflow_reference=subscribing.workflow_of(subscription).wf_external_reference,
+        plan_change_id=change.plan_change_id if change is not None else None,
+        workflow_reference=subscribing.workflow_of(subscription, kind).wf_external_reference,
         subscriber_id=user.user_id,
         tenant_id=subscription.tenant_id,
         api_uuid=subscription.api.api_uuid,
@@ -130,7 +132,8 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
     return attempt
 
 
-def _is_payable(facts: Facts) -> bool:
+def _is_payable(subscription: Subscription) -> bool:
+    facts = subscription.facts
     is_refused = facts.end_requested or facts.approval is Approval.REJECTED
     return facts.billing is Billing.PENDING and not is_refused
 
@@ -287,9 +290,19 @@ def complete(
         if why[0] in _BOUGHT_NOTHING:
             return False
     subscription.engine_subscription_id = page.subscription_id
-    workflow = subscribing.workflow_of(subscription)
-    workflow.wf_status, workflow.wf_status_desc = WorkflowStatus.APPROVED, "Paid"
+    _settle_workflow(attempt, subscription, WorkflowStatus.APPROVED, "Paid")
+    if attempt.plan_change is not None:
+        account = attempt.connected_account
+        return plan_moves.go_paid(attempt.plan_change, subscription, account, cause)
     return subscriptions.make(subscription, Move.PAY, cause)
+
+
+def _settle_workflow(
+    attempt: CheckoutAttempt, subscription: Subscription, status: WorkflowStatus, words: str
+) -> None:
+    kind = subscribing.CREATION if attempt.plan_change_id is None else subscribing.UPDATE
+    workflow = subscribing.workflow_of(subscription, kind)
+    workflow.wf_status, workflow.wf_status_desc = status, words
 
 
 #: Notes about payments that change no fact: the subscription has ended, or lives by another one.
@@ -342,6 +355,8 @@ def _billing_record(
 def lapse(attempt: CheckoutAttempt, subscription: Subscription, cause: Cause) -> bool:
     """Close an attempt that nobody paid; reject the subscription if it was its last attempt.
 
+    Where it was to pay a change from a free plan, that change is refused, and the plan stays.
+
     An older page's expiry says nothing about a newer attempt.
     """
     if not _close(attempt, CheckoutStatus.EXPIRED):
@@ -349,10 +364,12 @@ def lapse(attempt: CheckoutAttempt, subscription: Subscription, cause: Cause) ->
     newest = newest_attempt(subscription)
     if newest is not None and newest.attempt_id != attempt.attempt_id:
         return False
-    if not subscriptions.may(subscription, Move.LAPSE):
+    change = attempt.plan_change
+    if change is None and not subscriptions.may(subscription, Move.LAPSE):
         return False
-    workflow = subscribing.workflow_of(subscription)
-    workflow.wf_status, workflow.wf_status_desc = WorkflowStatus.REJECTED, "Not paid in 24 hours"
+    _settle_workflow(attempt, subscription, WorkflowStatus.REJECTED, "Not paid in 24 hours")
+    if change is not None:
+        return plan_moves.refuse(change, cause.because, cause.actor)
     return subscriptions.make(subscription, Move.LAPSE, cause)
 
 

@@ -39,6 +39,8 @@ class Local:
     pay_url: str | None = None
     gives_grace: bool = False
     """The tenant's policy: whether calls go on for some days after a failed payment."""
+    goes_free: bool = False
+    """Whether a free plan was asked for, to go on with when the paid one ends."""
 
 
 #: The columns of ``Local`` that are no facts.
@@ -125,7 +127,7 @@ def agree(local: Local, snapshot: SubscriptionSnapshot) -> _Done:
     )
     words = f"Stripe reports {snapshot.status.replace('_', ' ')}."
     if snapshot.status.is_over:
-        return _move(_ended(local), Move.END, words)
+        return _move(_ended(local), _end(local), words)
     said: tuple[Line, ...] = ()
     result = words
     if snapshot.cancel_at != local.cancel_at:
@@ -160,21 +162,29 @@ def _schedule(local: Local, cancel_at: datetime | None) -> _Done:
     name, words = CANCEL_WITHDRAWN, "The cancellation was withdrawn."
     if cancel_at is not None:
         name = CANCEL_SCHEDULED
-        words = f"Cancelled; it works until {cancel_at:%Y-%m-%d %H:%M} UTC."
+        what = "The paid plan" if local.goes_free else "Cancelled; it"
+        words = f"{what} works until {cancel_at:%Y-%m-%d %H:%M} UTC."
+        if local.goes_free:
+            words = f"{words[:-1]}, then it goes on with the free one."
     line = Line(name=name, because=words, before=local.facts, after=local.facts)
     return replace(local, cancel_at=cancel_at), (line,), words
+
+
+def _end(local: Local) -> Move:
+    return Move.GO_FREE if local.goes_free else Move.END
 
 
 def _deleted(local: Local, event: BillingEvent) -> Step:
     snapshot = event.subscription
     why = (snapshot.cancel_reason if snapshot else None) or "cancelled"
-    words = f"The subscription has ended at Stripe ({why.replace('_', ' ')})."
+    what = "paid plan" if local.goes_free else "subscription"
+    words = f"The {what} has ended at Stripe ({why.replace('_', ' ')})."
     local = replace(
         _ended(local),
         engine_at=max(local.engine_at, event.created),
         engine_status=EngineStatus.CANCELED.value,
     )
-    local, lines, _ = _move(local, Move.END, words)
+    local, lines, _ = _move(local, _end(local), words)
     return Step(local=local, outcome=Outcome.APPLIED, detail=words, lines=lines)
 
 

@@ -106,6 +106,7 @@ def sold_as(subscription_ids: set[int]) -> dict[int, Any]:
             Subscription.period_start,
             Subscription.period_end,
             Subscription.ended_at,
+            Subscription.engine_subscription_id,
             Subscription.plan_since,
             PolicyVersion.billing_cycle,
             EngineSubscription.connected_account,
@@ -155,9 +156,15 @@ def _batch(tally: Any, sold: Any, now: datetime, run_id: int | None) -> dict[str
         "run_id": run_id,
         "created_at": now,
     }
-    if is_closed(tally.period_end, now) or tally.period_start < sold.plan_since:
+    if is_closed(tally.period_end, now) or _was_cut_short(tally, sold.plan_since):
         values |= lateness(sold, now)
     return values
+
+
+def _was_cut_short(tally: Any, plan_since: int) -> bool:
+    """Whether a change of plan ended the period early, and its invoice was drawn then."""
+    is_before = tally.period_start < plan_since
+    return bool(is_before and (tally.period_end == 0 or plan_since < tally.period_end))
 
 
 def is_closed(end: int, now: datetime) -> bool:
@@ -167,7 +174,7 @@ def is_closed(end: int, now: datetime) -> bool:
 
 def lateness(sold: Any, now: datetime) -> dict[str, Any]:
     """Return what a late batch says of itself: it is sent for the period that runs now."""
-    if sold.ended_at is not None:
+    if sold.ended_at is not None or sold.engine_subscription_id is None:
         return {"late": True, "state": BatchState.REFUSED, "error": TOO_LATE}
     if sold.period_start is None or sold.period_end is None:
         return {}

@@ -91,10 +91,17 @@ def is_counted(key_type: KeyType | str, status: int) -> bool:
     return key_type == KeyType.PRODUCTION and status < FIRST_FAILURE
 
 
-def reason_of(key_type: KeyType | str, status: int, *, in_trial: bool = False) -> str:
-    """Return the name of the ``usage.Reason`` for which a call is not billable, or nothing."""
+FREE_PLAN = "FREE_PLAN"
+"""Name of the ``usage.Reason`` of calls that were made before the plan was a paid one."""
+
+
+def reason_of(key_type: KeyType | str, status: int, *, free: str = "") -> str:
+    """Return the name of the ``usage.Reason`` for which a call is not billable, or nothing.
+
+    :param free: the reason for which calls of this time cost nothing, if there is one
+    """
     if is_counted(key_type, status):
-        return "TRIAL" if in_trial else ""
+        return free
     return "FAILED" if key_type == KeyType.PRODUCTION else "SANDBOX"
 
 
@@ -132,10 +139,7 @@ class _Entry:
         self.start, self.end = period
         self.owner = owner
         self.place = (alike.subscription_id, self.start)
-        trial = owner.trial_end
-        # A trial ends where a billing period ends, so a group lies on one side of it.
-        in_trial = trial is not None and group.first < clock.epoch(trial) * 1000
-        self.reason = reason_of(alike.key_type, alike.status, in_trial=in_trial)
+        self.reason = reason_of(alike.key_type, alike.status, free=_free_for(group.first, owner))
         self.billable = bool(owner.metered) and not self.reason
 
     @property
@@ -176,6 +180,7 @@ def _owners(connection: Connection, ids: set[int]) -> dict[int, Any]:
             columns.period_start,
             columns.period_end,
             columns.trial_end,
+            columns.billed_from,
             _version.c.billing_cycle,
             (_version.c.monetization_plan == MonetizationPlan.DYNAMIC).label("metered"),
         )
@@ -189,20 +194,29 @@ def _owners(connection: Connection, ids: set[int]) -> dict[int, Any]:
     }
 
 
+def _free_for(first: int, owner: Any) -> str:
+    """Return the reason for which a group costs nothing; it lies on one side of where that ends."""
+    if owner.metered and first < owner.billed_from * 1000:
+        return FREE_PLAN
+    trial = owner.trial_end
+    return "TRIAL" if trial is not None and first < clock.epoch(trial) * 1000 else ""
+
+
 def _placed(
     alike: Alike, group: Group, period: tuple[int, int], owner: Any, split: Split
 ) -> list[_Entry]:
-    end = period[1]
-    if end == 0 or group.last < end * 1000:
+    """Put a group into its billing period, in two parts where one ends, or a free plan did."""
+    cut = period[1]
+    if owner.metered and group.first < owner.billed_from * 1000 <= group.last:
+        cut = owner.billed_from
+    if cut == 0 or group.last < cut * 1000:
         return [_Entry(alike, group, period, owner)]
-    later = split(alike, end * 1000)
+    later = split(alike, cut * 1000)
     earlier = Group(
-        group.calls - later.calls, group.bytes - later.bytes, group.first, end * 1000 - 1
+        group.calls - later.calls, group.bytes - later.bytes, group.first, cut * 1000 - 1
     )
-    return [
-        _Entry(alike, earlier, period, owner),
-        _Entry(alike, later, _period(later.first, owner), owner),
-    ]
+    rest = _placed(alike, later, _period(later.first, owner), owner, split)
+    return [_Entry(alike, earlier, period, owner), *rest]
 
 
 def _period(at: int, owner: Any) -> tuple[int, int]:

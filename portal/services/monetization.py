@@ -130,6 +130,8 @@ def current_price(api: Api, policy: Policy) -> EnginePrice | None:
 def intend(api: Api, values: Mapping[str, str]) -> list[Sale]:
     """Store what shall be sold, before the engine is asked: a row for each plan and account."""
     api.monetization_properties = dict(values)
+    # On sale again: what was to be ended and has not been goes on.
+    api.endings = api.endings_by = None
     # Two people who save at once meet here, at the API's row, and not at a half-made price.
     db.session.flush()
     account = values[CONNECTED_ACCOUNT]

@@ -21,6 +21,8 @@ class About:
     stops: bool = True
     was_blocked: bool = True
     asks_bank: bool = False
+    then: str = ""
+    """The free plan with which it goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +106,11 @@ def _trial(about: About) -> tuple[str, str]:
 
 
 def _cancelled(about: About) -> tuple[str, str]:
+    if about.then:
+        return f"{about.api}: paid until {at(about.until)}, then {about.then}", (
+            f"The paid plan ends on {at(about.until)}. Calls go on under {about.then} then. "
+            "Until then the change can be taken back on the subscription's page."
+        )
     return f"{about.api}: cancelled, works until {at(about.until)}", (
         f"The cancellation is confirmed. Calls go through until {at(about.until)}. "
         "Until then it can be withdrawn on the subscription's page."

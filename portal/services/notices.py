@@ -105,6 +105,9 @@ def before_move(
             was_blocked=blocked,
         )
         _forget_arrears(subscription)
+    elif move == "GO_FREE":
+        _settle(subscription, tuple(NoticeKind))
+        _forget_arrears(subscription)
     elif after.billing is Billing.ENDED:
         _settle(subscription, tuple(NoticeKind))
         if subscription.engine_subscription_id is not None:
@@ -135,8 +138,16 @@ def _forget_arrears(subscription: Subscription) -> None:
 
 def cancel_scheduled(subscription: Subscription, line: int) -> None:
     """Confirm that a subscription ends on a day to come."""
-    until = subscription.cancel_at
-    tell(subscription, NoticeKind.CANCELLED, str(line), relevant_until=until, until=until)
+    until, wanted = subscription.cancel_at, subscription.pending_version
+    then = wanted.policy.display_name if wanted is not None and subscription.goes_free else ""
+    tell(
+        subscription,
+        NoticeKind.CANCELLED,
+        str(line),
+        relevant_until=until,
+        until=until,
+        then=then,
+    )
 
 
 def cancel_withdrawn(subscription: Subscription) -> None:

@@ -1,4 +1,7 @@
-"""Changing a running subscription to another paid plan: who may, what is sent, what follows.
+"""Changing a running subscription to another plan: who may, what is sent, what follows.
+
+From one paid plan to another the engine changes the price. From a free plan the payment page is
+where the paid one begins; to a free plan what is paid for ends: ``plan_moves`` has what follows.
 
 What usage costs is known for each billing period as a whole. So wherever a price counts calls, on
 either side, the change begins a new period, and what was called until then is invoiced at once.
@@ -7,8 +10,9 @@ either side, the change begins a new period, and what was called until then is i
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portal import clock
@@ -18,8 +22,11 @@ from portal.errors import Conflict, Invalid
 from portal.extensions import db
 from portal.models import (
     Billing,
+    CheckoutAttempt,
+    CheckoutStatus,
     EnginePrice,
     EngineSubscription,
+    Need,
     Offer,
     PlanChange,
     PlanChangeState,
@@ -29,8 +36,9 @@ from portal.models import (
     UsageTally,
     User,
 )
-from portal.services import billing_events, catalogue, subscriptions
+from portal.services import billing_events, catalogue, plan_moves, subscribing, subscriptions
 from portal.services.catalogue import Plan
+from portal.services.plan_moves import open_change, refuse, subscription_of
 from portal.services.subscriptions import Cause, Move
 
 #: How old a preview may be when it is agreed to.
@@ -41,12 +49,29 @@ STALE = (
 )
 
 
+__all__ = ["open_change", "refuse"]
+
+
+class Way(Enum):
+    """How a subscription gets to another plan."""
+
+    SWAP = "swap"
+    """From paid to paid: another price at the engine, by proration or in a new period."""
+    PAY = "pay"
+    """From free to paid: through the payment page."""
+    CANCEL = "cancel"
+    """From paid to free: what is paid for ends."""
+    SWITCH = "switch"
+    """From free to free: at once, nobody else is asked."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """A plan that a subscription could change to; ``obstacle`` says why not, if it cannot."""
 
     plan: Plan
     price: EnginePrice | None
+    way: Way = Way.SWAP
     obstacle: str = ""
 
 
@@ -60,28 +85,37 @@ def obstacle(subscription: Subscription) -> str:
             "The subscription has ended. Subscribe again to the plan you want.",
         ),
         (
-            not version.is_commercial or facts.billing is Billing.NOT_REQUIRED,
-            "A free plan is changed by unsubscribing and subscribing again: nothing is lost.",
+            version.is_commercial and facts.billing is Billing.NOT_REQUIRED,
+            "This plan is billed without Stripe. Unsubscribe, and subscribe to the other plan.",
         ),
         (
             subscription.status not in (Status.UNBLOCKED, Status.TIER_UPDATE_PENDING),
             f"The subscription is {subscription.status}. The plan can change when it works.",
         ),
-        (facts.plan_change_pending, "A change of plan is under way. Wait until it is settled."),
+        (facts.plan_change_pending, _under_way(subscription)),
         (
             subscription.cancel_at is not None,
             "It is cancelled for later. Press Keep the subscription first.",
-        ),
-        (
-            subscription.engine_status == "trialing",
-            "The plan can be changed when the free trial is over.",
         ),
     )
     return next((words for holds, words in rules if holds), "")
 
 
+def _under_way(subscription: Subscription) -> str:
+    if subscription.can_pay_change:
+        return (
+            "A change of plan waits for its payment. Press Complete Payment, or Keep the free plan."
+        )
+    if subscription.goes_free and subscription.cancel_at is not None:
+        return (
+            "It goes on with a free plan when the paid period ends. To choose another plan, press "
+            "Keep the subscription first."
+        )
+    return "A change of plan is under way. Wait until it is settled."
+
+
 def targets(subscription: Subscription, user: User) -> list[Target]:
-    """Return the paid plans of the same API that are for sale, each with what is in its way."""
+    """Return the other plans of the same API that are open, each with what is in its way."""
     prices = {
         offer.price.policy_version_id: offer.price
         for offer in db.session.scalars(
@@ -90,18 +124,34 @@ def targets(subscription: Subscription, user: User) -> list[Target]:
     }
     found = []
     for plan in catalogue.plans_of(subscription.api, user):
-        price = prices.get(plan.version.policy_version_id)
-        if not plan.version.is_commercial or price is None or not plan.is_for_sale:
+        version = plan.version
+        price = prices.get(version.policy_version_id)
+        if version.is_commercial and (price is None or not plan.is_for_sale):
             continue
-        if price.policy_version_id == subscription.policy_version_id:
+        if version.policy_version_id == subscription.policy_version_id:
             continue
-        found.append(Target(plan=plan, price=price, obstacle=_between(subscription, price)))
+        if not version.is_commercial and plan.policy.name == subscription.plan_name:
+            continue
+        found.append(_target(subscription, plan, price if version.is_commercial else None))
     return found
 
 
+def _target(subscription: Subscription, plan: Plan, price: EnginePrice | None) -> Target:
+    if subscription.facts.billing is not Billing.NOT_REQUIRED:
+        way = Way.CANCEL if price is None else Way.SWAP
+    else:
+        way = Way.SWITCH if price is None else Way.PAY
+    words = ""
+    if price is not None:
+        words = _between(subscription, price) if way is Way.SWAP else _sold(subscription, price)
+    return Target(plan=plan, price=price, way=way, obstacle=words)
+
+
 def _between(subscription: Subscription, price: EnginePrice) -> str:
-    """Say what is in the way of this price."""
+    """Say what is in the way of changing the price at the engine."""
     now, then = subscription.policy_version, price.policy_version
+    if subscription.engine_status == "trialing":
+        return "The plan can be changed when the free trial is over."
     if price.connected_account != subscription.connected_account:
         return "It is sold through another account. Unsubscribe, and subscribe to it anew."
     if (now.currency or "").lower() != (then.currency or "").lower():
@@ -109,6 +159,19 @@ def _between(subscription: Subscription, price: EnginePrice) -> str:
             f"It is sold in {then.currency}, and a subscription keeps its currency. Unsubscribe, "
             "and subscribe to it anew."
         )
+    return _ready(price)
+
+
+def _sold(subscription: Subscription, price: EnginePrice) -> str:
+    """Say what is in the way of paying for a plan instead of the free one."""
+    if not Need(subscription.api.tenant.subscriptions_need).asks_payment:
+        return "It is billed without Stripe. Unsubscribe, and subscribe to it anew."
+    if not subscription.api.takes_subscriptions:
+        return "This API sells no plans any more. Look for a newer version."
+    return _ready(price)
+
+
+def _ready(price: EnginePrice) -> str:
     return "" if price.plan_id else "Its price is not ready. Ask the publisher of the API."
 
 
@@ -145,26 +208,94 @@ def _begins_period(now: PolicyVersion, then: PolicyVersion) -> bool:
 def ask(
     subscription: Subscription, user: User, policy_uuid: str, *, version_id: int, moment: datetime
 ) -> PlanChange:
-    """Store a change before anything is sent; the subscription is TIER_UPDATE_PENDING.
+    """Store a change between paid plans before anything is sent: TIER_UPDATE_PENDING.
 
     :param version_id: the version of the price that the preview showed
     :param moment: the second from which the preview counted
     :raise portal.errors.Conflict: if it cannot be changed, or what was shown holds no more
     """
-    found = target(subscription, user, policy_uuid)
-    price = found.price
+    found = _agreed(subscription, user, policy_uuid, (Way.SWAP,), version_id)
     now = clock.now()
     is_fresh = now - FRESH <= moment <= now and moment >= (subscription.period_start or moment)
-    if price is None or price.policy_version_id != version_id or not is_fresh:
+    if not is_fresh:
         raise Conflict(STALE)
+    return _store(subscription, user, found, moment=moment.replace(microsecond=0))
+
+
+def ask_without_price(
+    subscription: Subscription,
+    user: User,
+    policy_uuid: str,
+    *,
+    version_id: int,
+    at_period_end: bool = False,
+) -> PlanChange:
+    """Store a change to or from a free plan before anything is sent: TIER_UPDATE_PENDING.
+
+    One that is paid for waits for its payment; asked for once more it is the same change.
+
+    :param at_period_end: of a paid plan: let it run until then
+    :raise portal.errors.Conflict: if it cannot be changed, or what was shown holds no more
+    """
+    known = plan_moves.awaiting_payment(subscription)
+    if known is not None and known.to_version_id == version_id:
+        return known
+    ways = (Way.PAY, Way.CANCEL, Way.SWITCH)
+    found = _agreed(subscription, user, policy_uuid, ways, version_id)
+    moment = clock.now().replace(microsecond=0)
+    change = _store(subscription, user, found, moment=moment, at_period_end=at_period_end)
+    if found.way is Way.PAY:
+        assert found.price is not None  # noqa: S101 - decided by the way
+        change.state = PlanChangeState.WAITING
+        # From now on events of this account are believed about it.
+        subscription.connected_account = found.price.connected_account
+        subscribing.wait_for_payment(subscription, subscribing.UPDATE)
+    if found.way is Way.SWITCH:
+        _switch(subscription, change)
+    return change
+
+
+def _switch(subscription: Subscription, change: PlanChange) -> None:
+    change.state, change.open_key = PlanChangeState.DONE, None
+    change.took_effect_at = clock.epoch(clock.now())
+    subscription.policy_version_id = change.to_version_id
+    words = f"The plan is {change.to_version.policy.display_name} now."
+    cause = Cause(because=words, actor=change.asked_by)
+    subscriptions.make(subscription, Move.SETTLE_PLAN_CHANGE, cause)
+
+
+def _agreed(
+    subscription: Subscription,
+    user: User,
+    policy_uuid: str,
+    ways: Sequence[Way],
+    version_id: int,
+) -> Target:
+    """Return a plan whose price is still what was shown."""
+    found = target(subscription, user, policy_uuid)
+    if found.way not in ways or found.plan.version.policy_version_id != version_id:
+        raise Conflict(STALE)
+    return found
+
+
+def _store(
+    subscription: Subscription,
+    user: User,
+    found: Target,
+    *,
+    moment: datetime,
+    at_period_end: bool = False,
+) -> PlanChange:
+    now, then = subscription.policy_version, found.plan.version
     change = PlanChange(
         tenant_id=subscription.tenant_id,
         subscription_id=subscription.subscription_id,
-        from_version_id=subscription.policy_version_id,
-        to_version_id=price.policy_version_id,
-        price=price,
-        new_period=_begins_period(subscription.policy_version, price.policy_version),
-        counted_from=moment.replace(microsecond=0),
+        from_version_id=now.policy_version_id,
+        to_version_id=then.policy_version_id,
+        mapping_id=found.price.mapping_id if found.price is not None else None,
+        new_period=found.way is not Way.SWAP or _begins_period(now, then),
+        at_period_end=found.way is Way.CANCEL and at_period_end,
+        counted_from=moment,
         asked_by=user.qualified_name,
         open_key=subscription.uuid,
         period_start=subscription.period_start,
@@ -178,7 +309,7 @@ def ask(
     subscriptions.make(
         subscription, Move.ASK_PLAN_CHANGE, Cause(because=words, actor=user.qualified_name)
     )
-    subscription.pending_policy_version_id = price.policy_version_id
+    subscription.pending_policy_version_id = then.policy_version_id
     return change
 
 
@@ -187,7 +318,7 @@ def settle(change: PlanChange, snapshot: SubscriptionSnapshot, *, asked_at: int)
 
     :param asked_at: when the engine was asked, in epoch seconds
     """
-    subscription = _subscription_of(change)
+    subscription = subscription_of(change)
     if change.state != PlanChangeState.ASKED:
         return False
     began = snapshot.period_start if change.new_period else change.counted_from
@@ -214,17 +345,6 @@ def settle(change: PlanChange, snapshot: SubscriptionSnapshot, *, asked_at: int)
     return True
 
 
-def _subscription_of(change: PlanChange) -> Subscription:
-    """Return the subscription, and read the change's state after it.
-
-    Everyone who settles a change raises the subscription's version, so a state that was read
-    before it may be of another moment, and one that is read after it is not.
-    """
-    subscription = db.session.get_one(Subscription, change.subscription_id)
-    db.session.refresh(change, ["state"])
-    return subscription
-
-
 def _write_off(change: PlanChange) -> None:
     """Leave unbilled what was called while the change was being made.
 
@@ -237,17 +357,6 @@ def _write_off(change: PlanChange) -> None:
     )
 
 
-def refuse(change: PlanChange, why: str) -> None:
-    """Leave the plan as it was, and say why."""
-    subscription = _subscription_of(change)
-    if change.state != PlanChangeState.ASKED:
-        return
-    change.state, change.open_key, change.detail = PlanChangeState.REFUSED, None, why[:1024]
-    if subscription.facts.billing is not Billing.ENDED:
-        cause = Cause(because=f"The plan stays as it was. {why}", actor=change.asked_by)
-        subscriptions.make(subscription, Move.SETTLE_PLAN_CHANGE, cause)
-
-
 def unsettled(before: datetime, limit: int) -> Sequence[int]:
     """Return changes that were asked for before a moment and have no outcome yet."""
     return db.session.scalars(
@@ -258,39 +367,30 @@ def unsettled(before: datetime, limit: int) -> Sequence[int]:
     ).all()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sold:
-    """What a subscription was sold as in a period of the past."""
-
-    version: PolicyVersion
-    period_start: datetime | None
-    """Of the period that a change of plan cut short; ``None`` for the present plan."""
-    period_end: datetime | None
-
-
-def sold_at(subscription: Subscription, moment: datetime) -> Sold:
-    """Return the version of the plan that calls of a moment were sold at.
-
-    One query, and none for a subscription whose plan never changed since.
-    """
-    present = Sold(version=subscription.policy_version, period_start=None, period_end=None)
-    if clock.epoch(moment) >= subscription.plan_since:
-        return present
-    change = db.session.scalars(
-        select(PlanChange)
+def withdrawn_pages(limit: int) -> Sequence[int]:
+    """Return the attempts to pay that are open although their change of plan is closed."""
+    return db.session.scalars(
+        select(CheckoutAttempt.attempt_id)
+        .join(PlanChange, PlanChange.plan_change_id == CheckoutAttempt.plan_change_id)
         .where(
-            PlanChange.subscription_id == subscription.subscription_id,
-            PlanChange.state == PlanChangeState.DONE,
-            PlanChange.new_period.is_(True),
-            PlanChange.took_effect_at > clock.epoch(moment),
+            CheckoutAttempt.status == CheckoutStatus.PENDING,
+            PlanChange.state == PlanChangeState.REFUSED,
         )
-        .order_by(PlanChange.took_effect_at)
-        .limit(1)
-    ).one_or_none()
-    if change is None or change.took_effect_at is None:
-        return present
-    return Sold(
-        version=change.from_version,
-        period_start=change.period_start,
-        period_end=clock.from_epoch(change.took_effect_at),
-    )
+        .order_by(CheckoutAttempt.attempt_id)
+        .limit(limit)
+    ).all()
+
+
+def unpaid(before: datetime, limit: int) -> Sequence[int]:
+    """Return changes that wait since before a moment for a payment that no open page can bring."""
+    return db.session.scalars(
+        select(PlanChange.plan_change_id)
+        .where(
+            PlanChange.state == PlanChangeState.WAITING,
+            PlanChange.asked_at < before,
+            PlanChange.mapping_id.is_not(None),
+            ~exists().where(CheckoutAttempt.open_key == PlanChange.open_key),
+        )
+        .order_by(PlanChange.plan_change_id)
+        .limit(limit)
+    ).all()

@@ -60,9 +60,9 @@ class Situation:
     def pay_until(self) -> datetime | None:
         """Until when the open payment page can be paid."""
         attempt = self.attempt
-        if attempt is None or not self.subscription.can_pay or attempt.open_key is None:
-            return None
-        return attempt.expires_at
+        row = self.subscription
+        waits = row.can_pay or row.can_pay_change
+        return attempt.expires_at if attempt and waits and attempt.open_key else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,8 @@ def of(subscription: Subscription) -> Situation:
 
 def of_all(subscriptions: Sequence[Subscription]) -> list[Situation]:
     """Describe several subscriptions with one query."""
-    newest = _newest_attempts([row.subscription_id for row in subscriptions if row.can_pay])
+    waiting = [row for row in subscriptions if row.can_pay or row.can_pay_change]
+    newest = _newest_attempts([row.subscription_id for row in waiting])
     return [
         Situation(
             subscription=row,
@@ -146,10 +147,19 @@ def _words(row: Subscription, pay_until: datetime | None) -> str:
         (facts.billing is Billing.OVERDUE, _overdue(row)),
         (facts.block is Block.PRODUCTION, "Only sandbox keys work"),
         (facts.billing is Billing.GRACE, f"{_overdue(row)}. {until_words(row.access_until)}"),
-        (facts.plan_change_pending, "Works; a change of plan is pending"),
+        (facts.plan_change_pending, _changing(row)),
         (row.cancel_at is not None, f"Works until {at(row.cancel_at)}" if row.cancel_at else ""),
     )
     return next((words for holds, words in rules if holds), _PLAIN)
+
+
+def _changing(row: Subscription) -> str:
+    wanted = row.pending_version.policy.display_name if row.pending_version else "another plan"
+    if row.can_pay_change:
+        return f"Works on its free plan; {wanted} waits for its payment"
+    if row.goes_free and row.cancel_at is not None:
+        return f"Paid until {at(row.cancel_at)}, then {wanted}"
+    return f"Works; the change to {wanted} is pending"
 
 
 def until_words(until: datetime | None) -> str:
@@ -189,6 +199,8 @@ _TITLES: dict[str, tuple[str, str, str]] = {
     "GIVE_GRACE": ("Payment failed, access goes on", "clock", "wait"),
     "RUN_OUT": ("Time to pay is over", "alert-circle", "bad"),
     "CATCH_UP": ("Paid, working again", "circle-check", "ok"),
+    "GO_PAID": ("The paid plan begins", "circle-check", "ok"),
+    "GO_FREE": ("The free plan begins", "replace", "info"),
     "END": ("Ended", "circle-minus", "mute"),
     "BLOCK_ALL": ("Blocked by the publisher", "ban", "bad"),
     "BLOCK_PRODUCTION": ("Production blocked by the publisher", "ban", "bad"),

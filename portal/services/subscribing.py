@@ -22,6 +22,8 @@ from portal.services import subscriptions
 from portal.services.subscriptions import Cause
 
 CREATION = "AM_SUBSCRIPTION_CREATION"
+#: The workflow of a change from a free plan, which waits for its payment.
+UPDATE = "AM_SUBSCRIPTION_UPDATE"
 #: The workflow of an approval, beside that of the payment.
 APPROVAL = "AM_SUBSCRIPTION_APPROVAL"
 
@@ -117,9 +119,9 @@ def _insert_once(subscription: Subscription, cause: Cause) -> None:
         ) from error
 
 
-def wait_for_payment(subscription: Subscription) -> Workflow:
+def wait_for_payment(subscription: Subscription, kind: str = CREATION) -> Workflow:
     """Store the workflow that a payment will approve."""
-    return _open_workflow(subscription, CREATION, "Waits for payment")
+    return _open_workflow(subscription, kind, "Waits for payment")
 
 
 def _open_workflow(subscription: Subscription, kind: str, words: str) -> Workflow:
@@ -135,15 +137,18 @@ def _open_workflow(subscription: Subscription, kind: str, words: str) -> Workflo
     return workflow
 
 
-def workflow_of(subscription: Subscription) -> Workflow:
-    """Return the newest workflow of a subscription's payment, making one if there is none."""
+def workflow_of(subscription: Subscription, kind: str = CREATION) -> Workflow:
+    """Return the newest workflow of a subscription's payment, making one if there is none.
+
+    :param kind: ``CREATION``, or ``UPDATE`` for the payment of a change from a free plan
+    """
     found = db.session.scalars(
         select(Workflow)
         .where(
             Workflow.wf_reference == str(subscription.subscription_id),
-            Workflow.wf_type == CREATION,
+            Workflow.wf_type == kind,
         )
         .order_by(Workflow.wf_id.desc())
         .limit(1)
     ).one_or_none()
-    return found or wait_for_payment(subscription)
+    return found or wait_for_payment(subscription, kind)

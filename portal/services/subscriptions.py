@@ -47,6 +47,16 @@ def _billing(start: set[Billing], end: Billing) -> Callable[[Facts], Facts | Non
     return step
 
 
+def _plan_changed(start: set[Billing], end: Billing) -> Callable[[Facts], Facts | None]:
+    """Billing changes together with the plan, so the change that was asked for is settled."""
+
+    def step(facts: Facts) -> Facts | None:
+        starts = facts.billing in start
+        return replace(facts, billing=end, plan_change_pending=False) if starts else None
+
+    return step
+
+
 def _block(end: Block) -> Callable[[Facts], Facts | None]:
     def step(facts: Facts) -> Facts | None:
         if facts.billing is Billing.ENDED or facts.approval is Approval.REJECTED:
@@ -89,6 +99,10 @@ class Move(Enum):
     RUN_OUT = (_billing({Billing.GRACE}, Billing.OVERDUE),)
     """The days are over and nobody has paid."""
     CATCH_UP = (_billing({Billing.GRACE, Billing.OVERDUE}, Billing.PAID),)
+    GO_PAID = (_plan_changed({Billing.NOT_REQUIRED}, Billing.PAID),)
+    """The payment of a plan that a free subscription changes to is confirmed."""
+    GO_FREE = (_plan_changed({Billing.PAID, Billing.GRACE, Billing.OVERDUE}, Billing.NOT_REQUIRED),)
+    """The paid plan has ended, and the subscription goes on with a free one."""
     END = (_billing(_LIVING, Billing.ENDED),)
     """Absorbing: nothing moves a subscription that has ended."""
     BLOCK_ALL = (_block(Block.ALL),)

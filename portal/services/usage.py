@@ -63,6 +63,7 @@ class Reason(StrEnum):
     SANDBOX = "made with a sandbox key"
     FAILED = "answered with an error"
     TRIAL = "made during the free trial"
+    FREE_PLAN = "made on the free plan before"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,9 @@ from portal import clock, rating
 from portal.models import PolicyVersion, Subscription, UsageBatch
 from portal.money import to_major
 from portal.rating import Rating
-from portal.services import costs, periods, plan_changes, usage
+from portal.services import costs, periods, plan_history, usage
 from portal.services.periods import Period
-from portal.services.plan_changes import Sold
+from portal.services.plan_history import Sold
 from portal.services.usage import DayUse, Reason
 
 K = TypeVar("K", bound=Hashable)
@@ -212,7 +212,7 @@ def reports(
 ) -> dict[int, Report]:
     """Explain the period of each of these subscriptions; two queries, however many there are."""
     now = clock.now()
-    sold = {row.subscription_id: plan_changes.sold_at(row, moment or now) for row in subscriptions}
+    sold = {row.subscription_id: plan_history.sold_at(row, moment or now) for row in subscriptions}
     spans = {
         row.subscription_id: period_of(row, moment or now, sold[row.subscription_id])
         for row in subscriptions
@@ -252,7 +252,8 @@ def period_of(subscription: Subscription, moment: datetime, sold: Sold | None = 
         return found
     start = moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     end = (start + timedelta(days=32)).replace(day=1)
-    return Period(start=start, end=end)
+    since = clock.from_epoch(subscription.plan_since // 3600 * 3600)
+    return Period(start=max(start, since) if since <= moment else start, end=end)
 
 
 def to_csv(found: Report) -> str:

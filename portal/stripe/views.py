@@ -47,7 +47,7 @@ def checkout_url() -> Response:
     if not uuid:
         return _says(400, "subscriptionId query parameter is required")
     subscription = own_subscription(me(), uuid)
-    if subscription.status is not Status.ON_HOLD:
+    if subscription.status is not Status.ON_HOLD and not subscription.can_pay_change:
         return _nothing_to_pay(subscription)
     urls, user_id = return_urls(subscription), me().user_id
     engine = engine_of(subscription.api.tenant)

@@ -202,6 +202,7 @@ ROUTES = {
         GET /devportal/subscriptions/<uuid:uuid>/plan
         GET /devportal/subscriptions/<uuid:uuid>/plan/<uuid:policy>
         POST /devportal/subscriptions/<uuid:uuid>/plan/<uuid:policy>
+        POST /devportal/subscriptions/<uuid:uuid>/plan/stay
         POST /devportal/subscriptions/<uuid:uuid>/try-again
         GET /devportal/subscriptions/<uuid:uuid>/unsubscribe
         POST /devportal/subscriptions/<uuid:uuid>/unsubscribe

@@ -21,6 +21,8 @@ FALL_BEHIND  refused       refused   refused   OVERDUE   refused   stays     ref
 GIVE_GRACE   refused       refused   refused   GRACE     stays     refused   refused
 RUN_OUT      refused       refused   refused   refused   OVERDUE   stays     refused
 CATCH_UP     refused       refused   refused   stays     PAID      PAID      refused
+GO_PAID      PAID          refused   refused   refused   refused   refused   refused
+GO_FREE      refused       refused   refused   NOT_REQUIRED NOT_REQUIRED NOT_REQUIRED refused
 END          ENDED         ENDED     ENDED     ENDED     ENDED     ENDED     stays
 """
 

@@ -1,6 +1,6 @@
 """Monetization of an API: the switch, the invoices, the revenue."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -19,6 +19,11 @@ class MonetizeBody(Schema):
         default_factory=dict,
         description="`ConnectedAccountKey` says who is paid; needed to enable.",
         max_length=20,
+    )
+    running_subscriptions: Literal["GO_ON", "PERIOD", "NOW"] = Field(
+        "GO_ON",
+        description="To disable: what becomes of subscriptions that are paid for. They go on as "
+        "they were sold, or each is ended with its period, or now; their usage is reported first.",
     )
 
 

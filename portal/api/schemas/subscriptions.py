@@ -145,7 +145,21 @@ class BlockQuery(SubscriptionQuery):
     block_state: Literal["BLOCKED", "PROD_ONLY_BLOCKED"]
 
 
-class ChangePlanQuery(SubscriptionQuery):
+class WhenQuery(Schema):
+    """When a paid plan ends that a free one follows."""
+
+    when: Literal["PERIOD_END", "NOW"] = Field(
+        "PERIOD_END",
+        description="To a free plan: with the period that is paid for, or now.",
+    )
+
+    @property
+    def at_once(self) -> bool:
+        """Whether it ends now."""
+        return self.when == "NOW"
+
+
+class ChangePlanQuery(SubscriptionQuery, WhenQuery):
     """Which subscription shall move to which plan."""
 
     business_plan: Annotated[Text, StringConstraints(min_length=1, max_length=60)]
@@ -183,7 +197,8 @@ class DevportalSubscription(Resource):
     requested_throttling_policy: str
     status: SubscriptionStatus
     redirection_params: str | None = Field(
-        description="While it waits for payment: JSON with `redirectUrl`, the payment page."
+        description="While it, or its change from a free plan, waits for payment: JSON with "
+        "`redirectUrl`, the payment page."
     )
 
 
@@ -296,6 +311,8 @@ def for_subscriber(subscription: Subscription, pay_at: str | None) -> DevportalS
     :param pay_at: the payment page, while one is open
     """
     plan, status = subscription.plan_name, subscription.status
+    pending = subscription.pending_version
+    waits = subscription.can_pay or subscription.can_pay_change
     return DevportalSubscription(
         subscription_id=subscription.uuid,
         application_id=subscription.application.uuid,
@@ -303,9 +320,9 @@ def for_subscriber(subscription: Subscription, pay_at: str | None) -> DevportalS
         api_info=_api(subscription),
         application_info=_application(subscription),
         throttling_policy=plan,
-        requested_throttling_policy=plan,
+        requested_throttling_policy=pending.policy.name if pending is not None else plan,
         status=status.value,  # type: ignore[arg-type]
-        redirection_params=_redirection(pay_at) if pay_at and subscription.can_pay else None,
+        redirection_params=_redirection(pay_at) if pay_at and waits else None,
     )
 
 

@@ -1,5 +1,7 @@
 """Changing the plan over REST, by the subscriber and by the publisher."""
 
+import json
+
 import pytest
 
 from tests.functional.devportal.conftest import row_of
@@ -61,7 +63,6 @@ def test_the_subscriber_changes_the_plan_and_pays_for_it_at_once(market, bought)
         ({"status": None}, 400, "Request must contain status of the subscription"),
         ({"status": "BLOCKED"}, 400, "Cannot update subscriptions with provided or existing"),
         ({"throttlingPolicy": "Platinum"}, 404, "does not offer the plan Platinum"),
-        ({"throttlingPolicy": "Free"}, 400, "not offered for a change"),
         ({"apiId": "00000000-0000-4000-8000-000000000000"}, 400, "keeps its application"),
     ],
     ids=str,
@@ -72,6 +73,56 @@ def test_what_cannot_be_changed_is_said(bought, changed, status, sentence):
     assert answer.status_code == status, answer.json
     assert sentence in answer.json["description"]
     assert plan_of(uuid) == "Bronze"
+
+
+def test_a_paid_plan_after_a_free_one_waits_for_its_payment(market, plans):
+    application = market.factories.application("Fleet", owner=market.developer)
+    api = market.api("Weather", *plans)
+    uuid = market.subscribe(api, plans[2], application)
+    hers = Rest(market.browser.client.application, market.developer, "devportal/v3")
+    his = Rest(market.browser.client.application, api.provider, "publisher/v4")
+    body = {
+        "applicationId": application.uuid,
+        "apiId": api.api_uuid,
+        "throttlingPolicy": "Gold",
+        "status": "UNBLOCKED",
+    }
+    answers = [hers.put(f"/subscriptions/{uuid}", body) for _ in range(2)]
+    for answer in answers:
+        assert (answer.status_code, answer.json["status"]) == (202, "TIER_UPDATE_PENDING")
+        assert answer.json["throttlingPolicy"] == "Free"
+        assert answer.json["requestedThrottlingPolicy"] == "Gold"
+    page = json.loads(answers[1].json["redirectionParams"])["redirectUrl"]
+    (session,) = market.engine.provider.pages
+    assert session in page
+    query = {"subscriptionId": uuid, "businessPlan": "Gold"}
+    refused = his.post("/subscriptions/change-business-plan", query_string=query)
+    assert refused.status_code == 409
+    market.engine.provider.pay(session)
+    market.browser.get(f"/api/am/stripe/complete-session?session_id={session}")
+    assert plan_of(uuid) == "Gold"
+    assert hers.get(f"/subscriptions/{uuid}").json["redirectionParams"] is None
+
+
+def test_a_free_plan_after_a_paid_one_follows_with_the_period_or_at_once(bought):
+    uuid, hers, his, body = bought(0)
+    wanted = body | {"requestedThrottlingPolicy": "Free"}
+    answer = hers.put(f"/subscriptions/{uuid}", wanted)
+    assert (answer.status_code, answer.json["status"]) == (202, "TIER_UPDATE_PENDING")
+    assert answer.json["requestedThrottlingPolicy"] == "Free"
+    assert row_of(uuid).cancel_at == row_of(uuid).period_end
+    again = hers.put(f"/subscriptions/{uuid}", wanted | {"status": "UNBLOCKED"})
+    assert again.status_code == 409
+    query = {"subscriptionId": uuid, "businessPlan": "Free", "when": "NOW"}
+    assert his.post("/subscriptions/change-business-plan", query_string=query).status_code == 409
+
+
+def test_a_publisher_moves_a_subscriber_to_a_free_plan_at_once(bought):
+    uuid, _, his, _ = bought(0)
+    query = {"subscriptionId": uuid, "businessPlan": "Free", "when": "NOW"}
+    moved = his.post("/subscriptions/change-business-plan", query_string=query)
+    assert (moved.status_code, moved.json["throttlingPolicy"]) == (200, "Free")
+    assert (plan_of(uuid), row_of(uuid).status) == ("Free", "UNBLOCKED")
 
 
 def test_a_publisher_cannot_make_a_subscriber_pay(bought):
