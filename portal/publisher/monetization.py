@@ -17,7 +17,7 @@ from portal.publisher.forms import (
     RunningForm,
     monetization_form,
 )
-from portal.services import apis, attributes, sources, stopping
+from portal.services import apis, attributes, price_versions, sources, stopping
 from portal.services import monetization as selling
 from portal.web import form_errors
 from portal.web.access import me, publisher_only
@@ -104,6 +104,7 @@ def _page(form: MonetizationForm, found: Api) -> str:
         fields=[(form[PROPERTY + attribute.name], attribute) for attribute in wanted],
         states=selling.plan_states(found),
         paid=apis.paid_subscriptions(found),
+        versions=price_versions.of_api(found),
         left=stopping.count_left(found) if found.endings else 0,
         source_problem=sources.problem(found.tenant_id),
     )

@@ -17,7 +17,7 @@ from wtforms import (
 )
 
 from portal.errors import Conflict, Invalid
-from portal.services import apis, catalogue, monetization, policies, sources
+from portal.services import apis, catalogue, monetization, policies, price_versions, sources
 from portal.services.plan_rules import PlanDraft
 from portal.web import form_errors
 from portal.web.access import me
@@ -241,10 +241,12 @@ def delete_plan(uuid: str) -> str | Response:
 
 
 def _form_page(form: PlanForm, uuid: str | None) -> str:
+    plan = policy_of(me(), uuid) if uuid else None
     return render_template(
         "partials/plans/form.html",
         form=form,
-        plan=policy_of(me(), uuid) if uuid else None,
+        plan=plan,
+        versions=price_versions.of_plan(plan) if plan is not None else (),
         roles=sorted(policies.known_roles(me().tenant_id)),
     )
 

@@ -143,6 +143,20 @@ def subscription(source: Object) -> SubscriptionSnapshot:
     )
 
 
+def page(source: object) -> tuple[list[dict[str, Any]], bool]:
+    """Return the objects of a page of a list, and whether there are more after it.
+
+    :raise Malformed: if it is no page, or says that more follows nothing
+    """
+    held = _object(source, "the list")
+    _require(held, "list")
+    found = [dict(_object(each, "an object of the list")) for each in _list(held.get("data"))]
+    is_more = held.get("has_more") is True
+    if is_more:
+        _text(_first(found[-1:]), "id")
+    return found, is_more
+
+
 def listed_product(source: Object) -> ListedProduct:
     """Translate a product."""
     _require(source, "product")

@@ -71,13 +71,18 @@ def compare(side: Side) -> Iterator[Difference]:
     after = 0
     while rows := read(lambda at=after: _records(side, at)):  # type: ignore[misc]
         after = rows[-1][0]
-        for _, ours in rows:
-            if str(ours.engine_id) not in seen:
-                yield from _differences(Pair(side=side, ours=ours, theirs=None))
+        for some in paged(engine_id for _, engine_id in rows if engine_id not in seen):
+            for pair in _missing_there(side, some):
+                yield from _differences(pair)
 
 
-def _records(side: Side, after: int) -> list[tuple[int, Sold]]:
-    return reconciling.living_records(side.tenant_id, side.account, after)
+def _records(side: Side, after: int) -> list[tuple[int, str]]:
+    return reconciling.living_ids(side.tenant_id, side.account, after)
+
+
+def _missing_there(side: Side, engine_ids: list[str]) -> list[Pair]:
+    found = read(lambda: reconciling.sold_as(side.tenant_id, side.account, engine_ids))
+    return [Pair(side=side, ours=ours, theirs=None) for ours in found.values()]
 
 
 def _pairs(side: Side, page: list[SubscriptionSnapshot]) -> list[Pair]:
@@ -85,7 +90,9 @@ def _pairs(side: Side, page: list[SubscriptionSnapshot]) -> list[Pair]:
         by_id = reconciling.sold_as(
             side.tenant_id, side.account, [each.subscription_id for each in page]
         )
-        names = {each.reference for each in page if each.reference}
+        names = {
+            each.reference for each in page if each.reference and each.subscription_id not in by_id
+        }
         by_name = reconciling.named(side.tenant_id, side.account, names) if names else {}
         return [
             Pair(

@@ -7,7 +7,7 @@ transaction stays open meanwhile.
 from portal.services.reconciling.buying import (
     Page,
     Sold,
-    living_records,
+    living_ids,
     named,
     pages_known,
     pages_open,
@@ -49,7 +49,7 @@ __all__ = [
     "endings",
     "events",
     "events_known",
-    "living_records",
+    "living_ids",
     "metered",
     "meters_known",
     "named",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
 
@@ -17,6 +18,7 @@ from portal.models import (
 )
 
 PAGE = 100
+BLOCK = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +53,18 @@ class Page:
     created: datetime
 
 
+#: Columns and no rows of the ORM: there may be a hundred thousand.
+_OURS = (
+    Subscription.subscription_id,
+    Subscription.uuid,
+    Subscription.billing,
+    Subscription.engine_subscription_id,
+    Subscription.cancel_at,
+    Subscription.period_end,
+    Subscription.created_at,
+)
 _RECORDS = (
-    select(Subscription, EngineSubscription.subscription_id, EnginePrice.plan_id)
+    select(*_OURS, EngineSubscription.subscription_id, EnginePrice.plan_id, EngineSubscription.id)
     .join(
         EngineSubscription,
         EngineSubscription.am_subscription_id == Subscription.subscription_id,
@@ -61,17 +73,17 @@ _RECORDS = (
 )
 
 
-def _sold(row: Subscription, engine_id: str | None, price_id: str | None) -> Sold:
+def _sold(row: Any, engine_id: str | None, price_id: str | None) -> Sold:
     return Sold(
-        number=row.subscription_id,
-        uuid=row.uuid,
-        billing=Billing(row.billing),
+        number=row[0],
+        uuid=row[1],
+        billing=Billing(row[2]),
         engine_id=engine_id,
-        current_id=row.engine_subscription_id,
+        current_id=row[3],
         price_id=price_id,
-        cancel_at=row.cancel_at,
-        period_end=row.period_end,
-        created=row.created_at,
+        cancel_at=row[4],
+        period_end=row[5],
+        created=row[6],
     )
 
 
@@ -82,40 +94,43 @@ def sold_as(tenant_id: int, account: str, engine_ids: Iterable[str]) -> dict[str
             EngineSubscription.tenant_id == tenant_id,
             EngineSubscription.connected_account == account,
             EngineSubscription.subscription_id.in_(list(engine_ids)),
-        ).execution_options(populate_existing=True)
+        )
     )
-    return {row[1]: _sold(*row) for row in rows}
+    return {row[7]: _sold(row, row[7], row[8]) for row in rows}
 
 
 def named(tenant_id: int, account: str, uuids: Iterable[str]) -> dict[str, Sold]:
     """Return our subscriptions by their own UUIDs, if they were sold through this account."""
-    rows = db.session.scalars(
-        select(Subscription)
-        .where(
+    rows = db.session.execute(
+        select(*_OURS).where(
             Subscription.tenant_id == tenant_id,
             Subscription.connected_account == account,
             Subscription.uuid.in_(list(uuids)),
         )
-        .execution_options(populate_existing=True)
     )
-    return {row.uuid: _sold(row, None, None) for row in rows}
+    return {row[1]: _sold(row, None, None) for row in rows}
 
 
-def living_records(tenant_id: int, account: str, after: int) -> list[tuple[int, Sold]]:
-    """Return a page of the billing records whose subscription lives here, after a record."""
+def living_ids(tenant_id: int, account: str, after: int) -> list[tuple[int, str]]:
+    """Return a block of the billing records whose subscription lives here, after a record.
+
+    Each with its number and the engine's id.
+    """
     rows = db.session.execute(
-        _RECORDS.add_columns(EngineSubscription.id)
+        select(EngineSubscription.id, EngineSubscription.subscription_id)
+        .join(
+            Subscription, Subscription.engine_subscription_id == EngineSubscription.subscription_id
+        )
         .where(
             EngineSubscription.tenant_id == tenant_id,
             EngineSubscription.connected_account == account,
             EngineSubscription.id > after,
-            EngineSubscription.subscription_id == Subscription.engine_subscription_id,
             Subscription.ended_at.is_(None),
         )
         .order_by(EngineSubscription.id)
-        .limit(PAGE)
+        .limit(BLOCK)
     )
-    return [(row[3], _sold(row[0], row[1], row[2])) for row in rows]
+    return [(row[0], row[1]) for row in rows]
 
 
 def payment_of(subscription_id: int) -> list[tuple[int, str]]:
