@@ -14,16 +14,18 @@ from portal.api.schemas.monetization import (
     MonetizeBody,
     MonetizeResult,
     PlanProblem,
+    RevenueFigures,
     RevenueItem,
 )
 from portal.errors import EngineUnavailable
 from portal.extensions import db
-from portal.flows import monetizing, revenue
-from portal.flows.revenue import Revenue
+from portal.flows import bookkeeping, monetizing
 from portal.models import Endings
-from portal.services import monetization
+from portal.services import monetization, money_csv, revenue
 from portal.services.monetization import InvalidApiState
+from portal.services.revenue import Brought
 from portal.services.scopes import API_CREATE, API_PUBLISH, API_VIEW, SUBSCRIPTION_VIEW
+from portal.services.takings import FIGURES, Row
 from portal.web.access import bearer, scope
 from portal.web.engines import absolute, engine_of
 
@@ -83,29 +85,45 @@ def get_monetization(api_id: str) -> APIMonetizationInfo:
 @scope(API_VIEW, API_PUBLISH, SUBSCRIPTION_VIEW)
 @operation(answers={200: APIRevenue}, refuses=(400, 409, 502, 503))
 def get_revenue(api_id: str) -> APIRevenue:
-    """Sum what an API's commercial subscriptions have brought, and what is pending.
+    """Sum what an API's subscriptions have brought, and what is due.
 
-    Asks the payment provider about the hundred newest subscriptions; what it does not tell is
-    said at each.
+    The figures are those of the page Revenue: from copies of the payment provider's books, which
+    are brought up to date first.
     """
     found = mine(api_id)
     if found.status not in ("PUBLISHED", "DEPRECATED", "RETIRED"):
         raise InvalidApiState("An API that was never published has no revenue.")
-    brought = revenue.of_api(engine_of(found.tenant), found)
+    number, tenant_id = found.api_id, found.tenant_id
+    db.session.rollback()
+    reading = bookkeeping.read(engine_of, tenant_id)
+    brought = revenue.of_api(tenant_id, number, api_id)
     return APIRevenue(
-        properties={f"Revenue for subscription ID : {item.number}": item.words for item in brought},
-        totals=revenue.totals(brought),
-        list=[_item(item) for item in brought],
+        properties={
+            f"Revenue for subscription ID : {each.number}": each.words for each in brought.items
+        },
+        totals=[RevenueFigures(**_figures(row)) for row in brought.totals],
+        list=[item for each in brought.items for item in _items(each)],
+        as_of=reading.as_of.isoformat() if reading.as_of else None,
+        problem=reading.problem,
     )
 
 
-def _item(item: Revenue) -> RevenueItem:
-    return RevenueItem(
-        subscription_id=item.uuid,
-        application_name=item.application,
-        throttling_policy=item.plan,
-        currency=item.currency,
-        paid=item.paid_words,
-        pending=item.pending_words,
-        problem=item.problem,
-    )
+def _figures(row: Row) -> dict[str, str]:
+    amounts = {name: money_csv.major(row.figures.get(name, 0), row.currency) for name in FIGURES}
+    return {"currency": row.currency.upper(), **amounts}
+
+
+def _items(each: Brought) -> list[RevenueItem]:
+    upcoming = each.upcoming
+    return [
+        RevenueItem(
+            subscription_id=each.uuid,
+            application_name=each.application,
+            throttling_policy=each.plan,
+            upcoming=money_csv.major(upcoming.minor, upcoming.currency)
+            if upcoming is not None and upcoming.currency == row.currency
+            else None,
+            **_figures(row),
+        )
+        for row in each.rows
+    ]

@@ -34,9 +34,13 @@ def _ask(
     version_id: int,
     at_period_end: bool = False,
 ) -> int:
+    number = subscriptions.by_uuid(subscription_uuid).subscription_id
+    db.session.rollback()
+
     def store() -> int:
         asked = plan_changes.ask_without_price(
-            subscriptions.by_uuid(subscription_uuid),
+            # Locked, so that who presses at the same moment finds this change, and not none.
+            _locked(number),
             db.session.get_one(User, user_id),
             policy_uuid,
             version_id=version_id,
@@ -46,6 +50,10 @@ def _ask(
         return asked.plan_change_id
 
     return in_unit_of_work(store)
+
+
+def _locked(number: int) -> Subscription:
+    return db.session.get_one(Subscription, number, with_for_update={"of": Subscription})
 
 
 def switch(subscription_uuid: str, user_id: int, policy_uuid: str, *, version_id: int) -> None:
@@ -182,9 +190,7 @@ def _settle(
     plan_change_id: int, intent: _Intent, snapshot: SubscriptionSnapshot, asked_at: int
 ) -> None:
     # Locked first, so that the change is read as it is with this subscription.
-    subscription = db.session.get_one(
-        Subscription, intent.subscription_id, with_for_update={"of": Subscription}
-    )
+    subscription = _locked(intent.subscription_id)
     row = db.session.get_one(PlanChange, plan_change_id)
     if row.state != PlanChangeState.ASKED or subscription.engine_subscription_id is None:
         # An event was quicker.

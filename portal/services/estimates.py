@@ -8,9 +8,12 @@ from sqlalchemy import select
 
 from portal.extensions import db
 from portal.models import Application, Billing, BillingPlan, PolicyVersion, Subscription
+from portal.money import Money
 from portal.services import costs, usage_report
+from portal.services.usage_report import Report
 
 MOST = 50
+_RUNNING = (Billing.PAID, Billing.GRACE, Billing.OVERDUE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,7 @@ def of_developer(user_id: int) -> list[Estimate]:
                 Application.owner_id == user_id,
                 PolicyVersion.billing_plan == BillingPlan.COMMERCIAL,
                 Subscription.ended_at.is_(None),
-                Subscription.billing.in_((Billing.PAID, Billing.GRACE, Billing.OVERDUE)),
+                Subscription.billing.in_(_RUNNING),
             )
             .order_by(Subscription.subscription_id.desc())
             .limit(MOST)
@@ -49,15 +52,31 @@ def of_developer(user_id: int) -> list[Estimate]:
     return _all(rows)
 
 
+def of_subscriptions(rows: Sequence[Subscription]) -> dict[str, Money]:
+    """Return what the next invoice of each running one comes to so far, by UUID."""
+    paid = [row for row in rows if row.facts.billing in _RUNNING and row.is_commercial]
+    found = usage_report.reports(paid)
+    return {row.uuid: money for row in paid if (money := _next(row, found[row.subscription_id]))}
+
+
+def _next(row: Subscription, report: Report) -> Money | None:
+    """Return the next invoice before tax and discounts; ``None`` where no more is drawn."""
+    version = row.policy_version
+    if row.cancel_at is not None and not version.is_dynamic:
+        # Paid in advance and cancelled: nothing more is drawn.
+        return None
+    rating = costs.rated(version, report.counted if version.is_dynamic else 0)
+    return rating.amount if rating else None
+
+
 def _all(rows: Sequence[Subscription]) -> list[Estimate]:
     found = usage_report.reports(rows)
     made = []
     for row in rows:
         report, version = found[row.subscription_id], row.policy_version
-        if row.cancel_at is not None and not version.is_dynamic:
-            # Paid in advance and cancelled: nothing more is drawn.
+        money = _next(row, report)
+        if money is None:
             continue
-        rating = costs.rated(version, report.counted if version.is_dynamic else 0)
         made.append(
             Estimate(
                 subscription=row,
@@ -65,7 +84,7 @@ def _all(rows: Sequence[Subscription]) -> list[Estimate]:
                 reckoned_from=f"{report.counted:,} calls so far"
                 if version.is_dynamic
                 else "The next period's price",
-                amount=str(rating.amount) if rating else "",
+                amount=str(money),
                 drawn_at=row.period_end,
             )
         )

@@ -64,6 +64,8 @@ class Wanted:
     currency: str = ""
     figure: str = ""
     """Only the invoices that a figure is made of."""
+    subscriptions: tuple[int, ...] = ()
+    """Only the invoices of these subscriptions."""
 
 
 @dataclass(kw_only=True)
@@ -87,7 +89,7 @@ class Row:
 
 
 def sums(wanted: Wanted, by: str, now: datetime) -> list[Row]:
-    """Return the figures by month, API, plan or subscriber, with two queries.
+    """Return the figures by month, API, plan, subscriber or ``subscription``, with two queries.
 
     A payment that is paid out in another currency than its invoice counts, with its fees, in a
     row of that currency: exchange is the payment provider's, and not undone here.
@@ -160,6 +162,8 @@ def _group(by: str) -> tuple[Any, Any, tuple[tuple[Any, Any], ...]]:
     if by == "api":
         label = Api.api_name + " " + Api.api_version
         return Api.api_uuid, label, ((Api, Api.api_id == BookedInvoice.api_id),)
+    if by == "subscription":
+        return Subscription.uuid, Application.name, ()
     if by == "plan":
         here = ((Policy, Policy.policy_id == BookedInvoice.policy_id),)
         return Policy.uuid, Policy.display_name, here
@@ -252,6 +256,7 @@ def _within(query: Select[Any], wanted: Wanted) -> Select[Any]:
         "subscriber": lambda value: Application.uuid == value,
         "month": lambda value: BookedInvoice.month == value,
         "currency": lambda value: BookedInvoice.currency == value,
+        "subscriptions": BookedInvoice.subscription_id.in_,
         "year": lambda value: BookedInvoice.month.like(f"{value}-%"),
     }
     given = {name: getattr(wanted, name) for name in narrow}

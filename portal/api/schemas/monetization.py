@@ -59,21 +59,39 @@ class APIMonetizationUsage(Schema):
     waiting_calls: int = Field(description="Billable calls that are not in it yet.")
 
 
-class RevenueItem(Schema):
-    """What one subscription brings, in one currency."""
+class RevenueFigures(Schema):
+    """What was brought in one currency, as the page Revenue says; amounts in major units.
+
+    `net`, `fee`, `platformFee` and `refunded` together are what was charged.
+    """
+
+    currency: str
+    invoiced: str
+    paid: str
+    open: str
+    overdue: str
+    refunded: str
+    fee: str
+    platform_fee: str
+    net: str
+
+
+class RevenueItem(RevenueFigures):
+    """What one subscription brought, in one currency."""
 
     subscription_id: str
     application_name: str
     throttling_policy: str
-    currency: str | None
-    paid: str = Field(description="Sum of its paid invoices, in major units.")
-    pending: str = Field(description="What its open invoices and its next one come to.")
-    problem: str | None = Field(description="Why the payment provider told less.")
+    upcoming: str | None = Field(
+        description="What its next invoice comes to so far, before tax; null: no more is drawn."
+    )
 
 
 class APIRevenue(Schema):
-    """What an API brings: per subscription as WSO2 labels it, and summed by currency."""
+    """What an API brought, and is owed: of the hundred newest subscriptions, and in all."""
 
-    properties: dict[str, str]
-    totals: dict[str, str] = Field(description="Currency and the sum of paid and pending.")
+    properties: dict[str, str] = Field(description="What was invoiced, as WSO2 labels it.")
+    totals: list[RevenueFigures] = Field(description="Of all subscriptions, for each currency.")
     list: list[RevenueItem]
+    as_of: str | None = Field(description="When the payment provider's books were read.")
+    problem: str | None = Field(description="Why they could not be read now.")
