@@ -218,6 +218,13 @@ class BillingEngine(ABC):
 
     # --- changing a subscription; a provider that cannot leaves these as they are ------------
 
+    def paid_back(self, account: str, subscription_id: str) -> Refunded:
+        """Return what has been paid back for a subscription until now. Changes nothing.
+
+        Refunds that failed on their way do not count.
+        """
+        raise BillingEngineError(CANNOT_REFUND)
+
     def cancel_at_period_end(self, account: str, subscription_id: str) -> SubscriptionSnapshot:
         """Let a subscription end with its period. Planned already, or ended, counts as done."""
         raise BillingEngineError(CANNOT_CHANGE)

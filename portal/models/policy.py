@@ -12,7 +12,7 @@ from portal import clock, rating
 from portal.billing.engine import UsageType
 from portal.extensions import Model
 from portal.models.types import DecimalText, UtcDateTime, new_uuid, text_id
-from portal.money import exponent, plain, to_minor, unit_in_minor
+from portal.money import exponent, to_minor, unit_in_minor
 
 
 class QuotaType(StrEnum):
@@ -210,13 +210,17 @@ class PolicyVersion(Model):
 
     @property
     def price_words(self) -> str:
-        """The price as WSO2's developer portal states it: ``9.99 USD per month``."""
+        """The price as WSO2's developer portal states it: ``9.99 USD per month``.
+
+        The amount is written as on an invoice: ``10,000.00 USD``.
+        """
+        currency = (self.currency or "").lower()
         if self.is_tiered:
             return self._tiers_words
         if self.price_per_request is not None:
-            return f"{plain(self.price_per_request)} {self.currency} per Request"
+            return f"{rating.price_words(self.unit_minor, currency)} per Request"
         if self.fixed_rate is not None:
-            return f"{self.fixed_rate_words} {self.currency} per {self.billing_cycle}"
+            return f"{rating.price_words(self.unit_minor, currency)} per {self.billing_cycle}"
         return "Free"
 
     @property

@@ -24,6 +24,13 @@ def test_each_payment_goes_back_once_however_often_it_is_asked(world, engine, se
     assert world.paid_back() == 2 * 999
 
 
+def test_what_went_back_can_be_read(world, engine, seller):
+    subscription = seller.bought()
+    assert engine.paid_back(world.account, subscription).amount_minor == 0
+    made = engine.refund(world.account, subscription, key="refund:1")
+    assert engine.paid_back(world.account, subscription) == made
+
+
 def test_a_refund_whose_answer_was_lost_is_made_once(world, engine, seller):
     subscription = seller.bought()
     world.lose_next_answer()

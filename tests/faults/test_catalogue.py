@@ -26,6 +26,8 @@ from portal.models import (
     EnginePrice,
     InboxEvent,
     Offer,
+    PlanChange,
+    Refund,
     Tenant,
     Workflow,
 )
@@ -145,6 +147,45 @@ def _event(life: Life, outcome: str) -> None:
     db.session.commit()
 
 
+def _refund(life: Life, status: str, **more: Any) -> None:
+    db.session.add(
+        Refund(
+            tenant_id=life.world.tenant_id,
+            am_subscription_id=life.number,
+            engine_subscription_id=life.engine_id,
+            connected_account=life.account,
+            because="Paid twice.",
+            status=status,
+            created_at=START,
+            **more,
+        )
+    )
+    db.session.commit()
+
+
+def _refund_gone(life: Life) -> None:
+    _refund(life, "DONE", amount_minor=999, currency="usd", done_at=START)
+
+
+def _asked_change(life: Life) -> None:
+    row = life.row
+    db.session.add(
+        PlanChange(
+            tenant_id=life.world.tenant_id,
+            subscription_id=row.subscription_id,
+            from_version_id=row.policy_version_id,
+            to_version_id=row.policy_version_id,
+            price=db.session.query(EnginePrice).filter_by(connected_account=life.account).one(),
+            new_period=False,
+            counted_from=START,
+            asked_by="dana",
+            asked_at=START,
+            open_key=row.uuid,
+        )
+    )
+    db.session.commit()
+
+
 CATALOGUE = (
     Fault("a renewal failed and nobody told",
           lambda it: it.world.provider.fail_renewal(it.engine_id), ("status", "period")),
@@ -208,6 +249,11 @@ CATALOGUE = (
     Fault("an ending was not finished", lambda it: it.move(Move.ASK_END), ("ending_unfinished",)),
     Fault("nobody closed what was never paid", _waits_since_last_week, ("unpaid_too_long",),
           paid=False),
+    Fault("a refund is not there", _refund_gone, ("refund_differs",), repaired=False),
+    Fault("a refund was refused", lambda it: _refund(it, "REFUSED"), ("refund_waiting",),
+          repaired=False),
+    Fault("a refund is due for hours", lambda it: _refund(it, "DUE"), ("refund_waiting", )),
+    Fault("a change of plan was not finished", _asked_change, ("plan_change_unfinished",)),
     Fault("usage was refused", lambda it: it.batch("REFUSED"), ("usage_unacknowledged",),
           repaired=False),
     Fault("nobody knows whether usage arrived", lambda it: it.batch("UNKNOWN"),

@@ -288,6 +288,10 @@ class MemoryBillingEngine(BillingEngine):
                 raise BillingEngineError("This card takes nothing back.")
             return memory_refunds.pay_back(self.provider, subscription_id)
 
+    def paid_back(self, account: str, subscription_id: str) -> Refunded:
+        with self._call("paid_back", account):
+            return memory_refunds.paid_back(self.provider, subscription_id)
+
     def cancel_at_period_end(self, account: str, subscription_id: str) -> SubscriptionSnapshot:
         with self._call("cancel_at_period_end", account):
             contract = self.provider.contract(account, subscription_id)

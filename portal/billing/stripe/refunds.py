@@ -41,6 +41,15 @@ class Refunds(Connection):
                 amount, currency = amount + each.amount, each.currency
         return Refunded(amount_minor=amount, currency=currency)
 
+    def paid_back(self, account: str, subscription_id: str) -> Refunded:
+        """Add up the refunds of the payments of a subscription's invoices."""
+        amount, currency = 0, None
+        for intent_id in self._payments(account, known(subscription_id)):
+            for each in self._refunds(account, intent_id):
+                if each.status not in _GONE:
+                    amount, currency = amount + each.amount, each.currency
+        return Refunded(amount_minor=amount, currency=currency)
+
     def _payments(self, account: str, subscription_id: str) -> list[str]:
         with portal_errors():
             invoices = self.client.v1.invoices.list(

@@ -15,7 +15,7 @@ import structlog
 from portal import clock
 from portal.errors import PortalError
 from portal.extensions import db
-from portal.flows.reconciling import pages, selling, subscriptions, usage, waiting
+from portal.flows.reconciling import pages, refunds, selling, subscriptions, usage, waiting
 from portal.flows.reconciling.difference import GRACE, NOTHING, Difference, EngineFor, Side, read
 from portal.flows.reconciling.risks import OUTWARD
 from portal.models import Tenant
@@ -33,6 +33,7 @@ WALKS: dict[str, Walk] = {
     "pages": pages.compare,
     "subscriptions": subscriptions.compare,
     "selling": selling.compare,
+    "refunds": refunds.compare,
 }
 #: Asks the engine once for each metered subscription, so only when told to.
 USAGE: dict[str, Walk] = {"usage": usage.compare}

@@ -8,7 +8,7 @@ from portal import clock
 from portal.billing.engine import BillingEvent
 from portal.errors import PortalError
 from portal.extensions import db
-from portal.flows import payments
+from portal.flows import changing_plan, payments
 from portal.flows.reconciling.difference import NOTHING, Difference, EngineFor, Side, paged, read
 from portal.models import Tenant
 from portal.services import inbox, reconciling
@@ -78,7 +78,8 @@ def local(
             proposal="Close it: the subscription lapses, and can be tried again.",
             repair=lambda: payments.sweep(engine_for),
         )
-    for row in _each(partial(reconciling.endings, tenant_id, now - max(grace, LONGEST_ENDING))):
+    late = now - max(grace, LONGEST_ENDING)
+    for row in _each(partial(reconciling.endings, tenant_id, late)):
         yield _late(
             domain,
             "ending_unfinished",
@@ -86,6 +87,15 @@ def local(
             there="to be ended",
             proposal="Go on with the ending that was asked for.",
             repair=partial(_finish, engine_for, row.subject),
+        )
+    for row in _each(partial(reconciling.plan_changes, tenant_id, late)):
+        yield _late(
+            domain,
+            "plan_change_unfinished",
+            row,
+            there="to be changed",
+            proposal="Go on with the change of plan that was asked for.",
+            repair=partial(_change_plan, engine_for, tenant_id, row.number),
         )
     for row in _each(partial(reconciling.events, tenant_id, now - grace)):
         yield _late(
@@ -109,6 +119,11 @@ def _finish(engine_for: EngineFor, uuid: str) -> None:
     payments.end(
         engine_for, uuid, actor="command", because="Finished the ending that was asked for."
     )
+
+
+def _change_plan(engine_for: EngineFor, tenant_id: int, number: int) -> None:
+    engine = read(lambda: engine_for(db.session.get_one(Tenant, tenant_id)))
+    changing_plan.finish(engine, number)
 
 
 def _each(page_after: Pages) -> Iterator[Waiting]:

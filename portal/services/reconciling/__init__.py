@@ -14,6 +14,7 @@ from portal.services.reconciling.buying import (
     payment_of,
     sold_as,
 )
+from portal.services.reconciling.refunds import PaidBack, refunds_since
 from portal.services.reconciling.selling import (
     Priced,
     accounts,
@@ -33,12 +34,14 @@ from portal.services.reconciling.waiting import (
     events,
     events_known,
     metered,
+    plan_changes,
     unpaid,
 )
 
 __all__ = [
     "Metered",
     "Page",
+    "PaidBack",
     "Priced",
     "Sold",
     "Waiting",
@@ -56,8 +59,10 @@ __all__ = [
     "pages_known",
     "pages_open",
     "payment_of",
+    "plan_changes",
     "prices_after",
     "prices_known",
+    "refunds_since",
     "sold_as",
     "tenants",
     "terms",

@@ -14,6 +14,8 @@ from portal.models import (
     EngineSubscription,
     InboxEvent,
     Outcome,
+    PlanChange,
+    PlanChangeState,
     SharedCustomer,
     Subscription,
     UsageBatch,
@@ -93,6 +95,26 @@ def endings(tenant_id: int, before: datetime, after: int) -> list[Waiting]:
             since=row.end_requested_at,
             number=row.subscription_id,
         )
+        for row in rows
+    ]
+
+
+def plan_changes(tenant_id: int, before: datetime, after: int) -> list[Waiting]:
+    """Return a page of changes of plan that were asked for before a moment and are not made."""
+    rows = db.session.execute(
+        select(PlanChange.plan_change_id, Subscription.uuid, PlanChange.state, PlanChange.asked_at)
+        .join(Subscription, Subscription.subscription_id == PlanChange.subscription_id)
+        .where(
+            PlanChange.tenant_id == tenant_id,
+            PlanChange.state == PlanChangeState.ASKED,
+            PlanChange.asked_at < before,
+            PlanChange.plan_change_id > after,
+        )
+        .order_by(PlanChange.plan_change_id)
+        .limit(PAGE)
+    )
+    return [
+        Waiting(subject=row.uuid, state=row.state, since=row.asked_at, number=row.plan_change_id)
         for row in rows
     ]
 
