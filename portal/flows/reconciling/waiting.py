@@ -1,6 +1,7 @@
 """What should have happened by now: events that did not come, payments, endings, usage."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -68,62 +69,28 @@ def local(
     tenant_id: int, domain: str, engine_for: EngineFor, now: datetime, grace: timedelta
 ) -> Iterator[Difference]:
     """Find what waits in our own tables for longer than anything takes."""
-    unpaid = partial(reconciling.unpaid, tenant_id, now - LONGEST_PAYMENT)
-    for row in _each(unpaid):
-        yield _late(
-            domain,
-            "unpaid_too_long",
-            row,
-            there="a payment page is open for 24 hours",
-            proposal="Close it: the subscription lapses, and can be tried again.",
-            repair=lambda: payments.sweep(engine_for),
-        )
     late = now - max(grace, LONGEST_ENDING)
-    for row in _each(partial(reconciling.endings, tenant_id, late)):
-        yield _late(
-            domain,
-            "ending_unfinished",
-            row,
-            there="to be ended",
-            proposal="Go on with the ending that was asked for.",
-            repair=partial(_finish, engine_for, row.subject),
-        )
-    for row in _each(partial(reconciling.plan_changes, tenant_id, late)):
-        yield _late(
-            domain,
-            "plan_change_unfinished",
-            row,
-            there="to be changed",
-            proposal="Go on with the change of plan that was asked for.",
-            repair=partial(_change_plan, engine_for, tenant_id, row.number),
-        )
-    for row in _each(partial(reconciling.events, tenant_id, now - grace)):
-        yield _late(
-            domain,
-            "event_without_effect",
-            row,
-            there="delivered",
-            proposal="Look at it under Admin > Events.",
-        )
-    for row in _each(partial(reconciling.batches, tenant_id, now - LONGEST_SENDING)):
-        yield _late(
-            domain,
-            "usage_unacknowledged",
-            row,
-            there="not acknowledged",
-            proposal="Look under Admin > Publish usage: what waits there says what to press.",
-        )
-
-
-def _finish(engine_for: EngineFor, uuid: str) -> None:
-    payments.end(
-        engine_for, uuid, actor="command", because="Finished the ending that was asked for."
+    looks = (
+        (_UNPAID, reconciling.unpaid, now - LONGEST_PAYMENT),
+        (_ENDING, reconciling.endings, late),
+        (_CHANGE, reconciling.plan_changes, late),
+        (_EVENT, reconciling.events, now - grace),
+        (_USAGE, reconciling.batches, now - LONGEST_SENDING),
     )
-
-
-def _change_plan(engine_for: EngineFor, tenant_id: int, number: int) -> None:
-    engine = read(lambda: engine_for(db.session.get_one(Tenant, tenant_id)))
-    changing_plan.finish(engine, number)
+    for kind, look, before in looks:
+        for row in _each(partial(look, tenant_id, before)):
+            repair = partial(kind.repair, engine_for, tenant_id, row) if kind.repair else None
+            yield Difference(
+                kind=kind.name,
+                tenant=domain,
+                account=None,
+                subject=row.subject,
+                here=row.state,
+                there=kind.there,
+                since=row.since,
+                proposal=kind.proposal,
+                repair=repair,
+            )
 
 
 def _each(page_after: Pages) -> Iterator[Waiting]:
@@ -133,23 +100,51 @@ def _each(page_after: Pages) -> Iterator[Waiting]:
         yield from rows
 
 
-def _late(
-    domain: str,
-    kind: str,
-    row: Waiting,
-    *,
-    there: str,
-    proposal: str,
-    repair: Callable[[], object] | None = None,
-) -> Difference:
-    return Difference(
-        kind=kind,
-        tenant=domain,
-        account=None,
-        subject=row.subject,
-        here=row.state,
-        there=there,
-        since=row.since,
-        proposal=proposal,
-        repair=repair,
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Late:
+    """Something that waits too long: what it is called, and what ends it."""
+
+    name: str
+    there: str
+    proposal: str
+    repair: Callable[[EngineFor, int, Waiting], object] | None = None
+
+
+def _finish(engine_for: EngineFor, _tenant_id: int, row: Waiting) -> None:
+    because = "Finished the ending that was asked for."
+    payments.end(engine_for, row.subject, actor="command", because=because)
+
+
+def _change_plan(engine_for: EngineFor, tenant_id: int, row: Waiting) -> None:
+    engine = read(lambda: engine_for(db.session.get_one(Tenant, tenant_id)))
+    changing_plan.finish(engine, row.number)
+
+
+_UNPAID = _Late(
+    name="unpaid_too_long",
+    there="a payment page is open for 24 hours",
+    proposal="Close it: the subscription lapses, and can be tried again.",
+    repair=lambda engine_for, _tenant_id, _row: payments.sweep(engine_for),
+)
+_ENDING = _Late(
+    name="ending_unfinished",
+    there="to be ended",
+    proposal="Go on with the ending that was asked for.",
+    repair=_finish,
+)
+_CHANGE = _Late(
+    name="plan_change_unfinished",
+    there="to be changed",
+    proposal="Go on with the change of plan that was asked for.",
+    repair=_change_plan,
+)
+_EVENT = _Late(
+    name="event_without_effect",
+    there="delivered",
+    proposal="Look at it under Admin > Events.",
+)
+_USAGE = _Late(
+    name="usage_unacknowledged",
+    there="not acknowledged",
+    proposal="Look under Admin > Publish usage: what waits there says what to press.",
+)
