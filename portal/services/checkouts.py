@@ -25,6 +25,7 @@ from portal.models import (
     CheckoutStatus,
     EnginePrice,
     EngineSubscription,
+    PlanChange,
     SharedCustomer,
     Subscription,
     Tenant,
@@ -103,9 +104,24 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
         give_up(found)
         if found.open_key is not None:
             return found
+    attempt = _new_attempt(subscription, user, urls, change)
+    try:
+        with db.session.begin_nested():
+            db.session.add(attempt)
+    except IntegrityError:
+        winner = open_attempt(subscription)
+        if winner is None:
+            raise
+        return winner
+    return attempt
+
+
+def _new_attempt(
+    subscription: Subscription, user: User, urls: ReturnUrls, change: PlanChange | None
+) -> CheckoutAttempt:
     price = change.price if change is not None and change.price else price_of(subscription)
     kind = subscribing.UPDATE if change is not None else subscribing.CREATION
-    attempt = CheckoutAttempt(
+    return CheckoutAttempt(
         am_subscription_id=subscription.subscription_id,
         plan_change_id=change.plan_change_id if change is not None else None,
         workflow_reference=subscribing.workflow_of(subscription, kind).wf_external_reference,
@@ -121,15 +137,6 @@ def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> Che
         open_key=subscription.uuid,
         fee_percent=db.session.get_one(Tenant, subscription.tenant_id).platform_fee_percent,
     )
-    try:
-        with db.session.begin_nested():
-            db.session.add(attempt)
-    except IntegrityError:
-        winner = open_attempt(subscription)
-        if winner is None:
-            raise
-        return winner
-    return attempt
 
 
 def _is_payable(subscription: Subscription) -> bool:

@@ -66,12 +66,13 @@ def measure(url: str, folder: Path, total: int, rate: float, pairs: int) -> dict
     engine = sa.create_engine(url)
     try:
         listed = _fill(url, folder, key, total)
-        floors, products, grown, found = [], [], [], 0
+        floors, products, work, grown, found = [], [], [], [], 0
         with _Stub(total, rate, listed) as base:
             for _ in range(pairs):
                 floors.append(_apart(_floor, base))
-                seconds, megabytes, differ = _apart(_product, url, str(folder), key, base)
+                seconds, worked, megabytes, differ = _apart(_product, url, str(folder), key, base)
                 products.append(seconds)
+                work.append(worked)
                 grown.append(megabytes)
                 found += differ
     finally:
@@ -85,6 +86,7 @@ def measure(url: str, folder: Path, total: int, rate: float, pairs: int) -> dict
         "pages_per_second": rate,
         "floor_seconds": round(median(floors), 2),
         "product_seconds": round(median(products), 2),
+        "product_cpu_seconds": round(median(work), 2),
         "ratio": round(ratio, 3),
         "target": TARGET,
         "grown_megabytes": max(grown),
@@ -130,17 +132,18 @@ def _floor(base: str) -> float:
     return time.perf_counter() - start
 
 
-def _product(url: str, folder: str, key: str, base: str) -> tuple[float, float, int]:
-    """Compare everything; return seconds, megabytes grown at most, and how much differs."""
+def _product(url: str, folder: str, key: str, base: str) -> tuple[float, float, float, int]:
+    """Compare everything; return seconds, of them worked, megabytes grown, and what differs."""
     app = create_app(_settings(url, Path(folder), key, base))
     with app.app_context():
         db.session.execute(sa.select(Subscription.uuid).limit(1))
         db.session.rollback()
         before = _kilobytes("VmRSS")
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         differ = sum(1 for _ in reconciling.run(engine_of, grace=timedelta(0)))
         seconds = time.perf_counter() - start
-        return seconds, round((_kilobytes("VmHWM") - before) / 1024, 1), differ
+        worked = time.process_time() - cpu
+        return seconds, worked, round((_kilobytes("VmHWM") - before) / 1024, 1), differ
 
 
 def _kilobytes(name: str) -> int:
