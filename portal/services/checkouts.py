@@ -26,14 +26,13 @@ from portal.models import (
     EnginePrice,
     EngineSubscription,
     PlanChange,
-    SharedCustomer,
     Subscription,
     Tenant,
     User,
     Workflow,
     WorkflowStatus,
 )
-from portal.services import plan_moves, refunds, subscribing, subscriptions
+from portal.services import customers, plan_moves, refunds, subscribing, subscriptions
 from portal.services.subscriptions import Cause, Move
 
 #: Stripe: a session lives at most 24 hours from when *it* stores it, and refuses one second more;
@@ -129,7 +128,7 @@ def _new_attempt(
         tenant_id=subscription.tenant_id,
         api_uuid=subscription.api.api_uuid,
         connected_account=price.connected_account,
-        customer=customer_for(subscription, price),
+        customer=customers.customer_for(subscription, price),
         price=price,
         success_url=urls.success,
         cancel_url=urls.cancel,
@@ -185,32 +184,6 @@ def price_of(subscription: Subscription) -> EnginePrice:
     if price is None or price.plan_id is None:
         raise Conflict("This plan's price is not ready. Ask the publisher of the API.")
     return price
-
-
-def customer_for(subscription: Subscription, price: EnginePrice) -> SharedCustomer:
-    """Return who pays: one customer per application, connected account and currency."""
-    currency = (price.policy_version.currency or "").lower()
-    query = select(SharedCustomer).where(
-        SharedCustomer.application_id == subscription.application_id,
-        SharedCustomer.connected_account == price.connected_account,
-        SharedCustomer.currency == currency,
-    )
-    found = db.session.scalars(query).one_or_none()
-    if found is not None:
-        return found
-    customer = SharedCustomer(
-        application_id=subscription.application_id,
-        api_provider=subscription.api.provider.username,
-        tenant_id=subscription.tenant_id,
-        connected_account=price.connected_account,
-        currency=currency,
-    )
-    try:
-        with db.session.begin_nested():
-            db.session.add(customer)
-    except IntegrityError:
-        return db.session.scalars(query).one()
-    return customer
 
 
 def apply(
