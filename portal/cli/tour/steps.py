@@ -4,6 +4,7 @@ from portal.cli.tour import (
     steps_buying,
     steps_checking,
     steps_ending,
+    steps_free,
     steps_outages,
     steps_people,
     steps_plans,
@@ -25,6 +26,8 @@ STEPS: tuple[Step, ...] = (
     *steps_sharing.STEPS,
     *steps_renewals.STEPS,
     *steps_ending.STEPS,
+    *steps_free.STEPS,
     *steps_outages.STEPS,
+    *steps_free.CLOSING,
     *steps_checking.STEPS,
 )

@@ -37,6 +37,7 @@ def reach_the_end(walk: Walk) -> str:
 def subscribe_again_after_the_end(walk: Walk) -> str:
     """Subscribe the same application again, to the free plan: it works at once."""
     place = acts.subscribe(walk, RENEWALS, walk.recall("the API's name"), "Free")
+    walk.keep("the free subscription", place)
     status = acts.await_status(walk, place, "UNBLOCKED")
     acts.await_call(walk, walk.recall(f"the key of {RENEWALS}"), 200)
     return status
@@ -114,11 +115,13 @@ def unsubscribe(walk: Walk) -> str:
 
 
 def disable_monetization(walk: Walk) -> str:
-    """Disable monetization: prices and product are archived, and the running one goes on."""
+    """Disable monetization: it says whom that touches, and what runs goes on as was chosen."""
     product = walk.recall("the product")
     walk.publisher.open(walk.recall("the API"))
     walk.publisher.follow("Monetization")
-    walk.publisher.press("Save", {"enabled": False})
+    page = walk.publisher.press("Save", {"enabled": False}).says("Nothing has been changed yet")
+    touched = page.fact("Subscriptions that are paid for")
+    walk.publisher.press("Take it off sale", {"running": "GO_ON"})
     prices = [item for item in acts.objects(walk, "price") if item["product"] == product]
     active = [item["nickname"] for item in prices if item["active"]]
     expect(not active, f"Still active at Stripe: {', '.join(active)}.")
@@ -126,7 +129,7 @@ def disable_monetization(walk: Walk) -> str:
     expect(not found[product], "The product is still active at Stripe.")
     acts.api_page(walk, walk.recall("the API's name")).says("Not for sale yet")
     acts.await_call(walk, walk.recall("the key of Tour Caller"), 200)
-    return f"{len(prices)} prices and the product are archived; who pays may still call"
+    return f"{len(prices)} prices and the product are archived; {touched} may still call"
 
 
 def enable_monetization_again(walk: Walk) -> str:
