@@ -305,7 +305,8 @@ def _store(
             db.session.add(change)
     except IntegrityError as error:
         raise Conflict("A change of plan is under way. Wait until it is settled.") from error
-    words = f"Change to {found.plan.policy.display_name}, {found.plan.price_words}."
+    price = f", {found.plan.price_words}" if then.is_commercial else ""
+    words = f"Change to {found.plan.policy.display_name}{price}."
     subscriptions.make(
         subscription, Move.ASK_PLAN_CHANGE, Cause(because=words, actor=user.qualified_name)
     )

@@ -77,9 +77,9 @@ class Row:
     currency: str
     figures: dict[str, int] = field(default_factory=dict)
 
-    def amount(self, figure: str) -> str:
-        """Write a figure with its currency."""
-        return str(Money(self.figures.get(figure, 0), self.currency))
+    def amount(self, *figures: str) -> str:
+        """Write a figure, or the sum of some, with its currency."""
+        return str(Money(sum(self.figures.get(name, 0) for name in figures), self.currency))
 
     @property
     def ties(self) -> bool:
