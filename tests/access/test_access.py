@@ -31,6 +31,7 @@ WRITES = (
     "/api/am/stripe/checkout-url",
     "/devportal/invoices",
     "/publisher/revenue",
+    "/api/am/publisher/v4/apis/<uuid:api_id>/revenue",
 )
 
 
