@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portal import clock
@@ -19,6 +19,7 @@ from portal.errors import Invalid
 from portal.extensions import db
 from portal.models.api import CONNECTED_ACCOUNT, Api, Lifecycle
 from portal.models.offer import EnginePrice, Offer, PortalConfiguration
+from portal.models.plan_change import PlanChange
 from portal.models.policy import Policy, PricingModel
 from portal.models.subscription import Billing, Subscription
 
@@ -307,12 +308,16 @@ def leftovers(api: Api, *, spare_unpaid: bool) -> list[Leftover]:
 
 
 def _nobody_is_to_pay() -> ColumnElement[bool]:
-    return ~exists().where(
+    subscribed = exists().where(
         Subscription.api_id == EnginePrice.api_id,
         Subscription.policy_version_id == EnginePrice.policy_version_id,
         Subscription.ended_at.is_(None),
         Subscription.billing.in_((Billing.PENDING, Billing.LAPSED)),
     )
+    changing = exists().where(
+        PlanChange.mapping_id == EnginePrice.mapping_id, PlanChange.open_key.is_not(None)
+    )
+    return ~or_(subscribed, changing)
 
 
 def record_archived(mapping_id: int) -> None:

@@ -59,7 +59,8 @@ def go_paid(change: PlanChange, subscription: Subscription, account: str, cause:
     subscription.connected_account = account
     subscription.policy_version_id = change.to_version_id
     subscription.plan_since, subscription.billed_from = now, UNKNOWN
-    _set_apart(subscription)
+    if change.to_version.is_dynamic:
+        _set_apart(subscription)
     return subscriptions.make(subscription, Move.GO_PAID, cause)
 
 
@@ -154,7 +155,7 @@ def _forget_paid_plan(subscription: Subscription) -> None:
 def keep_paid(subscription: Subscription, actor: str) -> None:
     """Take a change to a free plan back, since the end that it waits for was taken back."""
     change = open_change(subscription)
-    if change is not None and change.is_to_free and change.state == PlanChangeState.WAITING:
+    if change is not None and change.is_to_free and change.at_period_end:
         refuse(change, "The end of the paid plan was taken back.", actor)
 
 

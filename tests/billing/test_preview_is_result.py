@@ -69,6 +69,9 @@ class Life:
         paid = self.engine.checkout(self.account, page.session_id)
         assert paid.subscription_id
         self.id = paid.subscription_id
+        # What the pages call due on the payment page: the price, or nothing where calls are.
+        due = 0 if self.rated is not None else int(self.price.unit_minor)
+        assert sum(bill.total for bill in self.engine.invoices(self.account, self.id)) == due
 
     def make_price(self) -> PriceSpec:
         model = self.chance.choice(MODELS)

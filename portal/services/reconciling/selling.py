@@ -14,6 +14,7 @@ from portal.models import (
     EnginePrice,
     EngineSubscription,
     Offer,
+    PlanChange,
     Subscription,
     Tenant,
 )
@@ -64,12 +65,16 @@ def accounts(tenant_id: int) -> list[str]:
 
 def _prices(*conditions: ColumnElement[bool], limit: int | None = None) -> list[Priced]:
     offered = exists().where(Offer.mapping_id == EnginePrice.mapping_id)
-    awaited = exists().where(
+    changing = exists().where(
+        PlanChange.mapping_id == EnginePrice.mapping_id, PlanChange.open_key.is_not(None)
+    )
+    subscribed = exists().where(
         Subscription.api_id == EnginePrice.api_id,
         Subscription.policy_version_id == EnginePrice.policy_version_id,
         Subscription.ended_at.is_(None),
         Subscription.billing.in_((Billing.PENDING, Billing.LAPSED)),
     )
+    awaited = or_(subscribed, changing)
     rows = db.session.execute(
         select(EnginePrice, offered, awaited)
         .where(*conditions)

@@ -276,6 +276,21 @@ def test_changing_now_draws_the_invoice_that_was_shown(market, paid, plans):
     assert [row.quantity for row in db.session.scalars(sa.select(UsageBatch))] == [1000]
 
 
+def test_taking_it_back_before_the_answer_was_stored_holds(market, paid, plans):
+    uuid = paid("Bronze")
+    browser = market.browser.get(path(uuid, plans["Free"]))
+    known = len(market.engine.provider.events)
+    market.engine.provider.lose_answers = 1
+    browser.submit("Change with the period")
+    deliver(market, market.engine.provider.events[known:])
+    assert states() == ["ASKED"]
+    browser.get(f"/devportal/subscriptions/{uuid}").submit("Keep the subscription")
+    assert states() == ["REFUSED"]
+    with time_machine.travel(clock.now() + timedelta(minutes=2), tick=False):
+        jobs.sweep()
+    assert (row_of(uuid).status, row_of(uuid).cancel_at) == ("UNBLOCKED", None)
+
+
 @pytest.mark.parametrize("when", ["Change with the period", "Change now"])
 def test_without_an_answer_the_worker_finishes_it_once(market, paid, plans, when):
     uuid = paid("Bronze")
