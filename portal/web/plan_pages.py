@@ -248,6 +248,7 @@ def _form_page(form: PlanForm, uuid: str | None) -> str:
         plan=plan,
         versions=price_versions.of_plan(plan) if plan is not None else (),
         roles=sorted(policies.known_roles(me().tenant_id)),
+        source_problem=sources.problem(me().tenant_id),
     )
 
 

@@ -418,6 +418,8 @@ def test_plans_by_use_warn_while_the_source_does_not_work(admin, chosen, metered
     row = db.session.get_one(Subscription, metered.id)
     for page in (
         "/admin/plans",
+        "/admin/plans/new",
+        f"/admin/plans/{row.policy_version.policy.uuid}/edit",
         f"/publisher/apis/{row.api.api_uuid}/monetization",
         "/admin/usage",
     ):
