@@ -16,6 +16,8 @@ from portal.api.schemas.subscriptions import (
     ApiKeyRevoke,
     ApplicationBody,
     ApplicationList,
+    ConsumerKeyBody,
+    ConsumerKeyMade,
     DevportalApplication,
     application,
     application_info,
@@ -24,7 +26,7 @@ from portal.api.schemas.subscriptions import (
 from portal.errors import NotFound
 from portal.extensions import db
 from portal.models import Application, KeyType
-from portal.services import applications
+from portal.services import applications, clients
 from portal.services.scopes import APP_MANAGE, SUBSCRIBE
 from portal.web.access import bearer, scope
 from portal.web.tenancy import own_application, owned_application
@@ -151,6 +153,39 @@ def generate_api_key(application_id: str, key_type: str, body: ApiKeyBody) -> Re
     def answer(made: str) -> Answer:
         uuid, text = json.loads(made)
         return Answer(ApiKeyMade(apikey=text, key_uuid=uuid, validity_time=body.validity_period))
+
+    return made_once(make, answer)
+
+
+@bp.post(f"{PATH}/<uuid:application_id>/generate-keys")
+@may_read
+@operation(body=ConsumerKeyBody, answers={200: ConsumerKeyMade}, keyed=True, refuses=(409,))
+def generate_consumer_key(application_id: str, body: ConsumerKeyBody) -> Response:
+    """Generate a consumer key and secret, whose access tokens call like a key of the application.
+
+    Only its owner may: the tokens are theirs. The secret is shown this once.
+    """
+
+    def make() -> str:
+        client, secret = clients.register_for(
+            owned_application(bearer(), application_id),
+            KeyType(body.key_type),
+            grants=body.grant_types_to_be_supported,
+            callback=body.callback_url or "",
+        )
+        return json.dumps([client.client_id, secret])
+
+    def answer(made: str) -> Answer:
+        client_id, secret = json.loads(made)
+        return Answer(
+            ConsumerKeyMade(
+                consumer_key=client_id,
+                consumer_secret=secret,
+                supported_grant_types=body.grant_types_to_be_supported,
+                callback_url=body.callback_url or "",
+                key_type=body.key_type,
+            )
+        )
 
     return made_once(make, answer)
 

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from portal.errors import Invalid
+from portal.errors import Conflict, Invalid
 from portal.extensions import db
 from portal.models import Application, KeyType, OAuthClient, User
 
@@ -17,6 +17,7 @@ CODE = "authorization_code"
 GRANTS = (CODE, "refresh_token", "client_credentials", "password")
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 _LONGEST = 2000
+MOST_OF_APPLICATION = 10
 
 #: A client secret is random, so that a cheap hash is enough and every token request stays fast.
 _hasher = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
@@ -72,11 +73,15 @@ def register_for(
     """Register the consumer key and secret of an application; its tokens work at the gateway.
 
     :raise portal.errors.Invalid: naming what is missing or not possible
+    :raise portal.errors.Conflict: if the application has a great many already
     """
+    query = select(func.count()).where(OAuthClient.application_id == application.application_id)
+    if (db.session.scalar(query) or 0) >= MOST_OF_APPLICATION:
+        raise Conflict(f"An application has at most {MOST_OF_APPLICATION} consumer keys.")
     wanted = Wanted(
         name=f"{application.name} ({key_type})",
         grants=grants,
-        redirect_uris=[callback] if callback else [],
+        redirect_uris=[callback] if callback and CODE in grants else [],
     )
     client, secret = register(application.owner, wanted)
     client.application_id, client.key_type = application.application_id, key_type

@@ -44,6 +44,7 @@ FIXED = {
     "<any(PRODUCTION, SANDBOX):key_type>": "PRODUCTION",
     "<context>": "weather",
     "<version>": "1.0",
+    "/gateway/authorize/<rest:resource>": "/gateway/authorize/weather/1.0/x",
     "<rest:resource>": "nowhere",
     "/account/sign-in/<domain>": "/account/sign-in/other.example",
     "<domain>": "nowhere.example",
@@ -157,6 +158,10 @@ def _bodies(names: dict[str, str]) -> dict[str, Any]:
         f"POST {mine}": {"name": "Another", "throttlingPolicy": "Unlimited"},
         f"PUT {mine}/<uuid:application_id>": {"name": "Shop 2", "throttlingPolicy": "Unlimited"},
         f"POST {keys}/generate": {},
+        f"POST {mine}/<uuid:application_id>/generate-keys": {
+            "keyType": "SANDBOX",
+            "grantTypesToBeSupported": ["client_credentials"],
+        },
         f"POST {keys}/revoke": {"keyUUID": names["key"]},
         "POST /api/am/devportal/v3/subscriptions": {
             "applicationId": names["application"],

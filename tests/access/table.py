@@ -351,6 +351,7 @@ ROUTES = {
     "REST: an application, its owner": """
         PUT /api/am/devportal/v3/applications/<uuid:application_id>
         DELETE /api/am/devportal/v3/applications/<uuid:application_id>
+        POST /api/am/devportal/v3/applications/<uuid:application_id>/generate-keys
     """,
     "REST: publishers": """
         GET /api/am/publisher/v4/apis

@@ -1,6 +1,7 @@
 """Applications, their keys, and subscriptions."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -82,6 +83,28 @@ class ApiKeyRevoke(Schema):
 
     apikey: Annotated[Text, StringConstraints(max_length=255)] = ""
     key_uuid: Annotated[Text, StringConstraints(max_length=36)] = Field("", alias="keyUUID")
+
+
+class ConsumerKeyBody(Schema):
+    """What a consumer key is for."""
+
+    key_type: Literal["PRODUCTION", "SANDBOX"]
+    grant_types_to_be_supported: list[
+        Literal["client_credentials", "password", "refresh_token", "authorization_code"]
+    ] = Field(min_length=1, max_length=4)
+    callback_url: Annotated[Text, StringConstraints(max_length=2000)] | None = Field(
+        None, description="Where codes are sent; only for authorization_code."
+    )
+
+
+class ConsumerKeyMade(Schema):
+    """A consumer key with its secret, shown this once."""
+
+    consumer_key: str
+    consumer_secret: str
+    supported_grant_types: Sequence[str]
+    callback_url: str
+    key_type: str
 
 
 class ApiKeyInfo(Schema):
