@@ -151,8 +151,8 @@ class Real:
     kind: str
     app: Flask
     control: SandboxControl
-    platform: Platform
-    secret: str
+    platform: Platform = field(init=False)
+    secret: str = ""
     factories: Factories = field(default_factory=Factories)
     #: Events that were answered 2xx, for I1.
     answered: set[str] = field(default_factory=set)
@@ -164,6 +164,17 @@ class Real:
     @property
     def webhook(self) -> str:
         return f"{self.origin}/api/am/stripe/webhook?tenantDomain=carbon.super"
+
+    def anew(self) -> None:
+        """Empty the database and the sandbox, and begin with a tenant whose platform is new."""
+        self.stack.crash_file.unlink(missing_ok=True)
+        # What it still had to send would reach a portal that knows nothing of it.
+        self.control.post("/reset")
+        db.session.remove()
+        empty()
+        self.platform = self.control.create_platform("Platform")
+        tenant = self.factories.tenant(key=self.platform.secret_key)
+        self.secret = _hear(self, tenant)
 
     def browser(self, username: str) -> Browser:
         """A person who has signed in through the page."""
@@ -268,17 +279,13 @@ class Real:
 @contextmanager
 def real(stack_: Stack, kind: str) -> Iterator[Real]:
     """Give a test an empty database, and a tenant whose platform is new at the sandbox."""
-    stack_.crash_file.unlink(missing_ok=True)
     control = SandboxControl(stack_.sandbox, TOKEN)
     app = create_app(Settings(**stack_.settings[kind]))
     with app.app_context():
         # The portal writes at the same time: on SQLite one that reads first would have to give way.
         db.engine.update_execution_options(**{WRITES: True})
-        empty()
-        platform = control.create_platform("Platform")
-        found = Real(stack_, kind, app, control, platform, "")
-        tenant = found.factories.tenant(key=platform.secret_key)
-        found.secret = _hear(found, tenant)
+        found = Real(stack_, kind, app, control)
+        found.anew()
         try:
             yield found
         finally:
