@@ -101,7 +101,8 @@ def _attempt(tenant: Tenant, event: BillingEvent) -> CheckoutAttempt | None:
     """Find our attempt: only what we made, in the account that we made it in.
 
     A page whose creation was answered, but whose answer we lost, is recognised by our reference
-    in that same account; another account's page that names our subscription is not.
+    in that same account; another account's page that names our subscription is not. If it was
+    paid, that counts also where the attempt was given up since: money is not forgotten.
     """
     page = event.checkout
     assert page is not None  # noqa: S101
@@ -114,13 +115,17 @@ def _attempt(tenant: Tenant, event: BillingEvent) -> CheckoutAttempt | None:
     ).one_or_none()
     if found is not None or page.reference is None:
         return found
-    return db.session.scalars(
-        select(CheckoutAttempt).where(
-            CheckoutAttempt.open_key == page.reference,
-            CheckoutAttempt.session_id.is_(None),
-            *ours,
-        )
-    ).one_or_none()
+    unanswered = (
+        select(CheckoutAttempt)
+        .join(Subscription, CheckoutAttempt.am_subscription_id == Subscription.subscription_id)
+        .where(Subscription.uuid == page.reference, CheckoutAttempt.session_id.is_(None), *ours)
+        .order_by(CheckoutAttempt.open_key.is_(None), CheckoutAttempt.attempt_id.desc())
+        .limit(1)
+    )
+    if event.kind is not EventKind.CHECKOUT_COMPLETED:
+        # That a page has expired says nothing about an attempt that was given up before.
+        unanswered = unanswered.where(CheckoutAttempt.open_key.is_not(None))
+    return db.session.scalars(unanswered).one_or_none()
 
 
 def _about_subscription(tenant: Tenant, event: BillingEvent) -> Result:

@@ -11,11 +11,12 @@ import pytest
 import time_machine
 
 from portal import jobs
-from portal.errors import Conflict
+from portal.errors import Conflict, EngineUnavailable
 from portal.extensions import db
 from portal.flows import payments, reconciling
 from portal.models import Api, Application, CheckoutAttempt, Policy, Subscription, User
 from portal.services import subscribing
+from portal.services.checkouts import ReturnUrls
 from portal.web.unit_of_work import in_unit_of_work
 from tests.functional.service.conftest import ACCOUNT, Sale, start_sale
 from tests.functional.service.test_races import OneAtATime
@@ -25,6 +26,7 @@ from tests.support.memory_engine import MemoryBillingEngine
 pytestmark = pytest.mark.all_databases
 START = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 AT_ONCE = 12
+URLS = ReturnUrls(success="http://x/{CHECKOUT_SESSION_ID}", cancel="http://x/")
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +79,26 @@ def test_f25_a_payment_that_crosses_a_cancellation_is_never_kept_without_service
     assert living(sale) == 0
     assert sale.moves.count("END") == 1
     hold(sale, *told)
+
+
+def test_a_page_whose_address_was_lost_and_that_is_paid_after_the_end_is_paid_back(
+    sale: Sale,
+) -> None:
+    provider = sale.engine.provider
+    lapsed = provider.expire(sale.open_page())
+    sale.deliver(*lapsed)
+    owner = sale.subscription.application.owner_id
+    provider.lose_answers = 1
+    with pytest.raises(EngineUnavailable):
+        payments.try_again(sale.engine, sale.uuid, owner, URLS)
+    page = list(provider.pages)[-1]
+    payments.end(sale.engine_for, sale.uuid, actor="dana", because="Enough.")
+    told = provider.pay(page)
+    sale.deliver(*lapsed, *told, *told)
+    hold(sale, *told)
+    assert (sale.status, living(sale)) == ("ENDED", 0)
+    assert sale.moves[-3:] == ["END", "PAID_AFTER_END", "REFUNDED"]
+    assert sum(provider.refunds.values()) == 999
 
 
 def test_f26_two_tabs_and_many_clicks_make_one_subscription_and_one_page(sale: Sale) -> None:
