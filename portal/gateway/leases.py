@@ -13,6 +13,7 @@ from threading import Lock
 
 from sqlalchemy import Connection
 
+from portal import clock
 from portal.services import quotas
 from portal.services.quotas import Kind, Limit, State
 
@@ -23,6 +24,9 @@ LARGEST = 1000
 TOO_SHORT, TOO_LONG = 0.1, 1.0
 #: Units that nobody asked for in this time are given back.
 IDLE_SECONDS = 0.5
+#: Which part of a limit is a crumb: a lease is never smaller, and so few units may be kept for
+#: longer. Below 200,000 units a crumb is one unit.
+CRUMB, CRUMB_SECONDS = 100_000, 10.0
 #: For how long a limit that is used up is believed to be so.
 BELIEVE_SECONDS = 0.2
 MOST = 50_000
@@ -122,8 +126,9 @@ class Leases:
     def _hand_out(self, subscription_id: int, lease: _Lease, limit: Limit) -> State:
         now = self._tick()
         if lease.limit != limit:
-            # Another window, or another plan: what was left of the old one is nothing now.
-            self._settle(subscription_id, lease)
+            # Of a window that is over, what was left is nothing now.
+            if lease.limit.start == limit.start:
+                self._settle(subscription_id, lease)
             lease.reset(limit)
         lease.asked_at = now
         if lease.left < 1 and now - lease.empty_at > BELIEVE_SECONDS:
@@ -141,6 +146,7 @@ class Leases:
             lease.size *= 2
         elif lasted > TOO_LONG:
             lease.size = 1
+        lease.size = max(lease.size, limit.amount // CRUMB)
         most = max(1, limit.amount // SHARE[limit.kind]) if limit.stops else LARGEST
         lease.size = min(lease.size, most, LARGEST)
         wanted = most if limit.in_bytes else lease.size
@@ -169,26 +175,40 @@ class Leases:
 
         :param everything: also what is in use, because this process ends
         """
-        before = self._tick() if everything else self._tick() - IDLE_SECONDS
-        count = 0
+        now, moment = self._tick(), clock.epoch(clock.now())
+        back: list[tuple[int, Limit, int]] = []
         for (subscription_id, _), lease in tuple(self._held.items()):
-            if lease.left > 0 and (everything or lease.asked_at < before):
-                with lease.lock:
-                    self._settle(subscription_id, lease)
-                count += 1
-        return count
+            if not everything and not _is_idle(lease, now):
+                continue
+            with lease.lock:
+                left, lease.left = lease.left, 0
+                if left <= 0:
+                    lease.left = left
+                    continue
+                lease.used -= left
+                if lease.limit.end > moment:
+                    back.append((subscription_id, lease.limit, left))
+        if back:
+            with self._writing() as connection:
+                quotas.give_back_many(connection, back)
+        return len(back)
 
     def _settle(self, subscription_id: int, lease: _Lease) -> None:
         left, lease.left = lease.left, 0
         if left > 0:
             lease.used -= left
             with self._writing() as connection:
-                quotas.give_back(connection, subscription_id, lease.limit, left)
+                quotas.give_back_many(connection, [(subscription_id, lease.limit, left)])
 
     def _forget_some(self) -> None:
         for place, lease in tuple(self._held.items()):
             if lease.left == 0:
                 del self._held[place]
+
+
+def _is_idle(lease: _Lease, now: float) -> bool:
+    is_crumb = lease.left <= lease.limit.amount // CRUMB
+    return now - lease.asked_at > (CRUMB_SECONDS if is_crumb else IDLE_SECONDS)
 
 
 def _put_back(lease: _Lease) -> None:

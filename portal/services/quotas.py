@@ -5,7 +5,7 @@ one count; each process takes some units at a time (``gateway/leases.py``). Wind
 hours and days begin at whole multiples since 1970, months and years with the calendar, all in UTC.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -155,18 +155,26 @@ def _opened(connection: Connection, subscription_id: int, limit: Limit) -> int:
     return int(row.used) if row.window_start >= limit.start else 0
 
 
-def give_back(connection: Connection, subscription_id: int, limit: Limit, units: int) -> None:
-    """Give units back that were taken and not used; nothing happens when the window is over."""
+def give_back_many(connection: Connection, units: Sequence[tuple[int, Limit, int]]) -> None:
+    """Give back units that were taken and not used, by subscription and limit.
+
+    Nothing happens where the window is over.
+    """
     columns = _TABLE.c
+    some: Any = bindparam("some")
     connection.execute(
         update(_TABLE)
         .where(
-            columns.subscription_id == subscription_id,
-            columns.kind == limit.kind,
-            columns.window_start == limit.start,
-            columns.used >= units,
+            columns.subscription_id == bindparam("sub"),
+            columns.kind == bindparam("of"),
+            columns.window_start == bindparam("start"),
+            columns.used >= some,
         )
-        .values(used=columns.used - units)
+        .values(used=columns.used - some),
+        [
+            {"sub": sub, "of": limit.kind, "start": limit.start, "some": count}
+            for sub, limit, count in sorted(units, key=lambda each: _order(each[:2]))
+        ],
     )
 
 

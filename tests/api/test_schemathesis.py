@@ -34,6 +34,7 @@ expected-statuses = [400, 401, 403, 406, 415, 422, 428]
 [[operations]]
 include-operation-id = [
   "createPolicy", "updatePolicy", "createApi", "updateApi", "importOpenApi",
+  "generateConsumerKey",
   "updateTenantConfig", "monetize", "getRevenue", "subscribe", "updateSubscription",
 ]
 checks.positive_data_acceptance.expected-statuses = [

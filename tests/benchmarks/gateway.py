@@ -234,7 +234,7 @@ def _fill(count: int) -> tuple[str, list[str], list[str]]:
     factories = Factories()
     policy = factories.policy()
     policy.quota, policy.time_unit = 2_000_000_000, "hours"
-    policy.rate_limit_count, policy.rate_limit_time_unit = 1_000_000, "sec"
+    policy.rate_limit_count, policy.rate_limit_time_unit = 10_000_000, "min"
     api = factories.api("rates", factories.save(policy))
     owner = factories.user(None, "subscriber")
     keys, uuids = [], []

@@ -122,6 +122,33 @@ def test_a_quiet_process_takes_one_unit_at_a_time(process, metered) -> None:
         assert _used()["quota"] == count
 
 
+def test_of_a_very_large_limit_a_quiet_process_keeps_a_crumb(process, metered) -> None:
+    now = 0.0
+    leases = process(lambda: now)
+    limits = _limits(5_000_000)
+    db.session.rollback()
+    for count in range(1, 41):
+        now += 2.0
+        assert leases.admit(metered.id, limits)[0].used == count
+        leases.give_back()
+    assert len(leases.opened) == 1
+    assert _used()["quota"] == 50
+    now += 11.0
+    assert leases.give_back() == 1
+    assert _used()["quota"] == 40
+
+
+def test_what_is_left_of_a_window_that_is_over_costs_no_statement(process, metered, travel) -> None:
+    leases = process()
+    limits = _limits(5_000_000, rate_limit_count=1_000_000, rate_limit_time_unit="sec")
+    db.session.rollback()
+    leases.admit(metered.id, limits)
+    asked = len(leases.opened)
+    travel.shift(7200)
+    assert leases.give_back(everything=True) == 0
+    assert len(leases.opened) == asked
+
+
 def test_what_a_process_holds_is_never_more_than_a_hundredth(process, metered) -> None:
     leases = process()
     limits = _limits(1000)
