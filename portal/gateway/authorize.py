@@ -23,6 +23,7 @@ answers the caller as our own gateway would.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -67,7 +68,12 @@ def place_of(environ: Environ) -> Place:
 
     :raise Refused: if it is for none, leaves the API by dot segments, or is said in two ways
     """
-    path = _said(environ).partition("?")[0]
+    return _place(_said(environ).partition("?")[0])
+
+
+# The same few paths come again and again: nginx names the API only.
+@lru_cache(1024)
+def _place(path: str) -> Place:
     if incoming.leaves(path):
         raise Refused(Refusal.BAD_PATH)
     parts = [unquote(part) for part in path.split("/") if part]
@@ -97,7 +103,12 @@ def _behind(environ: Environ) -> str:
 
 
 def _options(environ: Environ) -> dict[str, list[str]]:
-    return {} if _behind(environ) else parse_qs(environ.get("QUERY_STRING", ""))
+    return {} if _behind(environ) else _parsed(str(environ.get("QUERY_STRING", "")))
+
+
+@lru_cache(64)
+def _parsed(query: str) -> dict[str, list[str]]:
+    return parse_qs(query)
 
 
 def fields(admitted: Admitted) -> list[tuple[str, str]]:
@@ -117,7 +128,8 @@ def only_401_and_403(environ: Environ) -> bool:
 
 def named_problem(environ: Environ) -> Refusal | None:
     """Return the refusal that is asked for by its name."""
-    return Refusal.by_slug(_options(environ).get(PROBLEM, [""])[0])
+    named = _options(environ).get(PROBLEM)
+    return Refusal.by_slug(named[0]) if named else None
 
 
 class Fast:

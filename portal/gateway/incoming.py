@@ -10,6 +10,8 @@ from portal.services.decisions import Refusal
 
 #: Whatever could be a key of this portal. Anything else is not looked up.
 _KEY = re.compile(r"[A-Za-z0-9._~+/=-]{8,200}")
+#: A path that is what it looks like: nothing to decode, no parameters, no dot segments.
+_PLAIN = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~!$&'()*+,=:@-]*)*")
 #: How often a path is decoded in search of dot segments: back ends decode once, careless ones more.
 _DECODINGS = 3
 
@@ -81,6 +83,8 @@ def _raw_path(request: Request) -> str:
 
 def leaves(resource: str) -> bool:
     """Whether a path has dot segments, control characters or backslashes, however encoded."""
+    if _PLAIN.fullmatch(resource):
+        return False
     text = resource
     for _ in range(_DECODINGS):
         if any(ord(char) < 32 or char in "\\\x7f" for char in text):
