@@ -59,6 +59,12 @@ class Settings(BaseSettings):
     ``smtp://…`` (not encrypted), ``mailbox:`` (kept in the portal, for demos), empty: nowhere."""
     mail_from: str = ""
     """The sender of notices; by default ``no-reply@`` the portal's host."""
+    session_idle_minutes: int = Field(default=30, ge=1, le=24 * 60)
+    """A browser session ends when its person does nothing for so long."""
+    session_hours: int = Field(default=12, ge=1, le=7 * 24)
+    """A browser session ends so long after signing in, whatever is done in it."""
+    confirm_minutes: int = Field(default=15, ge=1, le=12 * 60)
+    """How old the last proof of who it is may be for acts that show secrets or move money."""
     ratelimit_storage: str = "memory://"
     testing: bool = Field(default=False, validation_alias="PORTAL_TESTING")
 

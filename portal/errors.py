@@ -48,6 +48,26 @@ class NotAllowed(PortalError):
     title = "You may not do this"
 
 
+class TooManyTries(PortalError):
+    """Signing in failed too often; the right password does not help now either.
+
+    :param seconds: how long to wait
+    """
+
+    status_code = 429
+    code = 900429
+    title = "Too many tries"
+
+    def __init__(self, seconds: int) -> None:
+        minutes = -(-seconds // 60)
+        wait = f"{seconds} seconds" if seconds < 60 else f"{minutes} min"
+        super().__init__(
+            f"Signing in failed too often. Wait {wait} and try again, or ask your administrator "
+            "to unlock it under Admin > People."
+        )
+        self.seconds = seconds
+
+
 class NotFound(PortalError):
     """There is no such thing, or it belongs to somebody else: the answer is the same."""
 

@@ -34,7 +34,7 @@ from portal.flows import (
     warning,
 )
 from portal.models import Subscription, Tenant
-from portal.services import expiry
+from portal.services import expiry, sessions, sign_in_guard
 from portal.services import publishing as runs
 from portal.web import queue
 from portal.web.engines import engine_of, settings
@@ -157,9 +157,10 @@ def read_books() -> None:
 
 
 def forget() -> None:
-    """Delete codes, tokens and keys of the authorization server that are of no use any more."""
-    while in_unit_of_work(expiry.forget_some):
-        pass
+    """Delete codes, tokens, keys, ended sessions and failed sign-ins that say nothing any more."""
+    for some in (expiry.forget_some, sessions.forget_some, sign_in_guard.forget_some):
+        while in_unit_of_work(some):
+            pass
 
 
 def compare(tenant_id: int) -> None:

@@ -214,6 +214,7 @@ def create_app() -> Flask:
     app.jinja_env.globals["csrf_token"] = lambda: "token"
     app.add_url_rule("/", "list", guide)
     app.add_url_rule("/account/sign-in", "account.sign_in", guide)
+    app.add_url_rule("/account/password", "account.own_password", guide)
     app.add_url_rule("/account/sign-out", "account.sign_out", guide, methods=["POST"])
 
     @app.get("/error/<int:code>")

@@ -2,7 +2,27 @@
 
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField, StringField
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import EqualTo, InputRequired, Length
+
+
+class PasswordForm(FlaskForm):
+    """The password of now, and the one from now on."""
+
+    present = PasswordField(
+        "Present password",
+        validators=[InputRequired("Enter the password that you sign in with now.")],
+        render_kw={"autocomplete": "current-password"},
+    )
+    new = PasswordField(
+        "New password",
+        validators=[InputRequired("Enter a new password.")],
+        render_kw={"autocomplete": "new-password"},
+    )
+    repeated = PasswordField(
+        "New password once more",
+        validators=[EqualTo("new", "The two do not match.")],
+        render_kw={"autocomplete": "new-password"},
+    )
 
 
 class SignInForm(FlaskForm):

@@ -22,7 +22,8 @@ def outside(domain: str) -> Response:
         raise NotFound("The people of this tenant sign in with a password.")
     target = local_path(request.args.get("next"), "")
     try:
-        return redirect(outside_sign_in.begin(provider, target), 303)
+        again = "again" in request.args
+        return redirect(outside_sign_in.begin(provider, target, again=again), 303)
     except PortalError as error:
         return _refused(error)
 

@@ -1,29 +1,36 @@
 """The front page, signing in and out, the pages that explain refusals, and operations."""
 
-from flask import flash, make_response, redirect, render_template, request, session, url_for
-from flask_login import current_user, logout_user
+from flask import flash, make_response, redirect, render_template, request, url_for
+from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from portal.account import bp
 from portal.account.forms import SignInForm
-from portal.errors import NotFound
+from portal.errors import NotFound, TooManyTries
 from portal.extensions import limiter, login_manager
 from portal.models.tenant import SUPER_TENANT
-from portal.models.user import ADMIN, User
+from portal.models.user import User
 from portal.services import accounts, identity_providers
 from portal.services.decisions import Refusal
-from portal.web import outside_sign_in
+from portal.web import authenticated, outside_sign_in, passwords
 from portal.web.access import local_path, me, public
 from portal.web.authenticated import begin_session
+from portal.web.confirming import may_use_password
 from portal.web.navigation import portals_for_user
 
 login_manager.session_protection = "basic"
+
+_WRONG = "The user name or the password is not right. Check both and try again."
+_OVER = {
+    "idle": "You were signed out because nothing was done for a while. Sign in to go on.",
+    "old": "You were signed out because you signed in long ago. Sign in to go on.",
+}
 
 
 @login_manager.user_loader
 def load_user(session_id: str) -> User | None:
     """Find whose session it is, at every request: a disabled person is out at once."""
-    return accounts.by_session(session_id)
+    return authenticated.person(session_id)
 
 
 @bp.get("/")
@@ -63,24 +70,21 @@ def sign_in() -> tuple[str, int] | Response:
         return _sign_in_page(form, request.args.get("tenant", SUPER_TENANT)), 200
     if form.validate_on_submit():
         name = form.username.data or ""
-        user = accounts.authenticate(name, form.password.data or "")
         domain = accounts.split_name(name)[1]
-        if user is not None and _may_use_password(user):
+        try:
+            user = passwords.check(name, form.password.data or "", remember=True)
+        except TooManyTries as error:
+            page = make_response(_sign_in_page(form, domain, problem=error.message), 429)
+            page.headers["Retry-After"] = str(error.seconds)
+            return page
+        if user is not None and may_use_password(user):
             begin_session(user)
             return redirect(local_path(form.next.data, _home()), 303)
-        return _sign_in_page(form, domain, failed=True), 401
+        return _sign_in_page(form, domain, problem=_WRONG), 401
     return _sign_in_page(form, SUPER_TENANT), 422
 
 
-def _may_use_password(user: User) -> bool:
-    """Whether a password is enough: not where the tenant has its own identity provider.
-
-    Administrators keep theirs, so that wrong settings of the provider can be mended.
-    """
-    return user.has_role(ADMIN) or identity_providers.enabled_for(user.tenant_domain) is None
-
-
-def _sign_in_page(form: SignInForm, domain: str, *, failed: bool = False) -> str:
+def _sign_in_page(form: SignInForm, domain: str, *, problem: str = "") -> str:
     domain = domain.strip().lower()
     provider = identity_providers.enabled_for(domain)
     target = local_path(form.next.data, "") or None
@@ -96,7 +100,8 @@ def _sign_in_page(form: SignInForm, domain: str, *, failed: bool = False) -> str
     return render_template(
         "account/sign_in.html",
         form=form,
-        failed=failed,
+        problem=problem,
+        over=_OVER.get(authenticated.over() or ""),
         elsewhere=elsewhere,
         asked=domain if domain != SUPER_TENANT else "",
     )
@@ -107,8 +112,7 @@ def _sign_in_page(form: SignInForm, domain: str, *, failed: bool = False) -> str
 def sign_out() -> Response:
     """End the session, and the one at the identity provider if there is one."""
     end = outside_sign_in.end_address(me()) if current_user.is_authenticated else None
-    logout_user()
-    session.clear()
+    authenticated.end_session()
     if end is not None:
         # No redirect: form-action would keep the browser from following it to another origin.
         page = make_response(render_template("account/signed_out.html", end=end))

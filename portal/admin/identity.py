@@ -23,6 +23,7 @@ from portal.services import identity_providers
 from portal.services.identity_providers import Draft
 from portal.web import form_errors, outside_sign_in
 from portal.web.access import admin_only, me
+from portal.web.confirming import confirmed
 from portal.web.engines import settings
 from portal.web.unit_of_work import in_unit_of_work
 
@@ -84,6 +85,7 @@ def _form(row: IdentityProvider | None) -> ProviderForm:
 
 @bp.route("/identity-provider", methods=["GET", "POST"])
 @admin_only
+@confirmed
 def identity_provider() -> tuple[str, int] | Response:
     """Show and store where the people of the tenant sign in."""
     form = _form(_stored())

@@ -18,11 +18,12 @@ from portal.admin import bp
 from portal.errors import Conflict, Invalid
 from portal.models import User
 from portal.models.user import PORTAL_ROLES
-from portal.services import people
+from portal.services import people, sign_in_guard
 from portal.services.people import Person
 from portal.vault import SecretUnreadable, vault
 from portal.web import form_errors
 from portal.web.access import admin_only, me
+from portal.web.confirming import confirmed
 from portal.web.unit_of_work import in_unit_of_work
 
 #: Where a new password waits, sealed, for the one page that shows it.
@@ -66,6 +67,7 @@ def list_people() -> str:
 
 @bp.route("/people/new", methods=["GET", "POST"])
 @admin_only
+@confirmed
 def new_person() -> tuple[str, int] | Response:
     """Make a person; the password is shown once."""
     form = PersonForm()
@@ -91,6 +93,7 @@ def new_person() -> tuple[str, int] | Response:
 
 @bp.route("/people/<uuid:uuid>", methods=["GET", "POST"])
 @admin_only
+@confirmed
 def person(uuid: UUID) -> tuple[str, int] | Response:
     """Show and change a person."""
     found = people.one(me().tenant, str(uuid))
@@ -121,6 +124,7 @@ def person(uuid: UUID) -> tuple[str, int] | Response:
 
 @bp.post("/people/<uuid:uuid>/password")
 @admin_only
+@confirmed
 def new_password(uuid: UUID) -> Response:
     """Give a person a new password, shown once, and sign them out everywhere."""
     _remember(
@@ -146,9 +150,27 @@ def sign_person_out(uuid: UUID) -> Response:
     return redirect(url_for("admin.person", uuid=uuid), 303)
 
 
+@bp.post("/people/<uuid:uuid>/unlock")
+@admin_only
+def unlock_person(uuid: UUID) -> Response:
+    """Let somebody try their password again at once."""
+
+    def unlock() -> str:
+        found = people.one(me().tenant, str(uuid))
+        sign_in_guard.unlock(found)
+        return found.display_name
+
+    flash(f"{in_unit_of_work(unlock)} can sign in again.", "success")
+    return redirect(url_for("admin.person", uuid=uuid), 303)
+
+
 def _page(form: PersonForm, found: User) -> str:
     return render_template(
-        "admin/person.html", form=form, person=found, password=_new_password(found)
+        "admin/person.html",
+        form=form,
+        person=found,
+        password=_new_password(found),
+        locked_until=sign_in_guard.locked_until(found),
     )
 
 

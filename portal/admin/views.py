@@ -14,6 +14,7 @@ from portal.services import setup
 from portal.web import form_errors
 from portal.web.access import admin_only, me
 from portal.web.addresses import defaults, surroundings_of, webhook_url
+from portal.web.confirming import confirmed
 from portal.web.engines import engine_of
 from portal.web.unit_of_work import in_unit_of_work
 
@@ -56,6 +57,7 @@ def test_key() -> Response:
 
 @bp.post("/register-webhook")
 @admin_only
+@confirmed
 def register_webhook() -> Response:
     """Register the tenant's webhook at Stripe and store its secret."""
     tenant = me().tenant
@@ -70,6 +72,7 @@ def register_webhook() -> Response:
 
 @bp.route("/configuration", methods=["GET", "POST"])
 @admin_only
+@confirmed
 def configuration() -> tuple[str, int] | Response:
     """Show and store the tenant's advanced configuration."""
     known = defaults()

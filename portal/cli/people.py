@@ -9,7 +9,7 @@ from sqlalchemy import select
 from portal.extensions import db
 from portal.models.tenant import Tenant
 from portal.models.user import PORTAL_ROLES, User
-from portal.services import accounts
+from portal.services import accounts, sign_in_guard
 from portal.services import people as services
 from portal.web.unit_of_work import unit_of_work
 
@@ -75,6 +75,19 @@ def password(name: str) -> None:
             raise click.ClickException(f"There is nobody called {name}.")
         fresh = services.give_password(user)
     click.echo(f"{name} signs in with the password {fresh}")
+
+
+@people.command()
+@click.argument("name")
+@with_appcontext
+def unlock(name: str) -> None:
+    """Let a person sign in at once, whose sign-in was locked by too many wrong passwords."""
+    with unit_of_work():
+        user = accounts.find(name)
+        if user is None:
+            raise click.ClickException(f"There is nobody called {name}.")
+        locks = sign_in_guard.unlock(user)
+    click.echo(f"{name} can sign in." if locks else f"{name} was not locked.")
 
 
 def _tenant(domain: str) -> Tenant:

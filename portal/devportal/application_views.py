@@ -17,6 +17,7 @@ from portal.models import Application, ApplicationKey, KeyType
 from portal.services import applications
 from portal.vault import SecretUnreadable, vault
 from portal.web.access import local_path, me, subscriber_only
+from portal.web.confirming import confirmed
 from portal.web.tenancy import own_application, owned_application
 from portal.web.unit_of_work import in_unit_of_work
 
@@ -135,6 +136,7 @@ def delete_application(uuid: UUID) -> Response:
 
 @bp.post("/applications/<uuid:uuid>/keys")
 @subscriber_only
+@confirmed
 def generate_key(uuid: UUID) -> Response:
     """Make a key and show it once."""
     wanted = request.form.get("key_type", "")
@@ -175,6 +177,7 @@ def revoke_key(uuid: UUID, key_uuid: UUID) -> Response:
 
 @bp.route("/applications/<uuid:uuid>/keys/<uuid:key_uuid>/regenerate", methods=["GET", "POST"])
 @subscriber_only
+@confirmed
 def regenerate_key(uuid: UUID, key_uuid: UUID) -> tuple[str, int] | Response:
     """Replace a key; the present one may go on working for a while."""
     form = RegenerateForm()

@@ -15,6 +15,7 @@ from portal.models.offer import EnginePrice, Offer, PortalConfiguration
 from portal.models.plan_change import PlanChange, PlanChangeState
 from portal.models.policy import BillingPlan, MonetizationPlan, Policy, PolicyVersion, QuotaType
 from portal.models.refund import Refund, RefundStatus
+from portal.models.security import AuditEntry, EndedSession, SignInGuard
 from portal.models.source import SourceKind, UsageSource, UsageSourceCount
 from portal.models.subscription import (
     Approval,
@@ -52,6 +53,7 @@ __all__ = [
     "ApplicationKey",
     "ApplicationMember",
     "Approval",
+    "AuditEntry",
     "BatchState",
     "Billing",
     "BillingPlan",
@@ -65,6 +67,7 @@ __all__ = [
     "Drift",
     "DriftCheck",
     "DriftState",
+    "EndedSession",
     "Endings",
     "EnginePrice",
     "EngineSubscription",
@@ -98,6 +101,7 @@ __all__ = [
     "Refund",
     "RefundStatus",
     "SharedCustomer",
+    "SignInGuard",
     "SigningKey",
     "SourceKind",
     "Status",

@@ -2,14 +2,17 @@
 
 from typing import Any
 
+from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import grants
 from authlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError
 from authlib.oauth2.rfc7636 import CodeChallenge as AnyCodeChallenge
 
+from portal.errors import TooManyTries
 from portal.extensions import db
 from portal.models import OAuthCode, OAuthToken, User
 from portal.oauth.clients import METHODS, Client, Code, Token
-from portal.services import accounts, tokens
+from portal.services import tokens
+from portal.web import passwords
 from portal.web.authenticated import authenticated_at
 from portal.web.unit_of_work import unit_of_work
 
@@ -68,6 +71,21 @@ class CodeGrant(grants.AuthorizationCodeGrant):
         return None if user.disabled else user
 
 
+class Locked(OAuth2Error):
+    """Signing in failed too often; no password is looked at for a while."""
+
+    error = "invalid_grant"
+    status_code = 429
+
+    def __init__(self, cause: TooManyTries) -> None:
+        super().__init__(cause.message)
+        self._seconds = cause.seconds
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        """Say when to try again, too."""
+        return [*super().get_headers(), ("Retry-After", str(self._seconds))]
+
+
 class PasswordGrant(grants.ResourceOwnerPasswordCredentialsGrant):
     """The password grant, for clients registered for it: the documented publish-usage recipe."""
 
@@ -75,7 +93,10 @@ class PasswordGrant(grants.ResourceOwnerPasswordCredentialsGrant):
 
     def authenticate_user(self, username: str, password: str) -> User:
         """Check the password. Authlib's own answer to a wrong one would be invalid_request."""
-        user = accounts.authenticate(username, password)
+        try:
+            user = passwords.check(username, password)
+        except TooManyTries as error:
+            raise Locked(error) from error
         if user is None:
             raise InvalidGrantError("The user name or the password is not right.")
         return user

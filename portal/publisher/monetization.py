@@ -21,12 +21,14 @@ from portal.services import apis, attributes, price_versions, sources, stopping
 from portal.services import monetization as selling
 from portal.web import form_errors
 from portal.web.access import me, publisher_only
+from portal.web.confirming import confirmed
 from portal.web.engines import absolute, engine_of
 from portal.web.tenancy import provided_api
 
 
 @bp.route("/apis/<uuid:uuid>/monetization", methods=["GET", "POST"])
 @publisher_only
+@confirmed
 def monetization(uuid: UUID) -> tuple[str, int] | Response:
     """Show an API's monetization; Save sells its commercial plans, or takes them off sale.
 

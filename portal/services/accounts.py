@@ -56,12 +56,3 @@ def authenticate(name: str, password: str) -> User | None:
     if user is None or user.disabled or user.password_hash is None:
         return None
     return user
-
-
-def by_session(session_id: str) -> User | None:
-    """Return whose session this is, or ``None`` if it has been ended (Flask-Login's loader)."""
-    uuid, _, epoch = session_id.rpartition(".")
-    user = db.session.scalars(select(User).where(User.uuid == uuid)).one_or_none()
-    if user is None or user.disabled or str(user.session_epoch) != epoch:
-        return None
-    return user

@@ -12,10 +12,17 @@ from portal.errors import Conflict, Invalid, NotFound
 from portal.extensions import db
 from portal.models import OAuthToken, Tenant, User
 from portal.models.user import PORTAL_ROLES
-from portal.services import accounts
+from portal.services import accounts, sign_in_guard
 from portal.services.paging import Page, page_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+SHORTEST_PASSWORD, LONGEST_PASSWORD, FEWEST_CHARACTERS = 12, 1024, 5
+#: What common passwords of that length are made of.
+_GUESSED_FIRST = (
+    *("password", "passwort", "qwerty", "qwertz", "azerty", "asdfgh", "zxcvbn", "1q2w3e"),
+    *("letmein", "welcome", "iloveyou", "administrator", "changeme", "12345678", "87654321"),
+    *("abcdefgh", "monetization"),
+)
 #: Without letters and digits that people mix up when they copy a password by hand.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -113,7 +120,37 @@ def give_password(user: User) -> str:
     password = new_password()
     user.password_hash = accounts.hash_password(password)
     sign_out(user)
+    sign_in_guard.forget_places(user)
+    sign_in_guard.unlock(user)
     return password
+
+
+def change_password(user: User, new: str) -> None:
+    """Give a person the password that they chose, and end every session and token of theirs.
+
+    The password they have now must have been checked before.
+
+    :raise portal.errors.Invalid: saying what a password needs
+    """
+    problem = password_problem(user, new)
+    if problem:
+        raise Invalid("Nothing was changed.", {"new": problem})
+    user.password_hash = accounts.hash_password(new)
+    sign_out(user)
+
+
+def password_problem(user: User, new: str) -> str | None:
+    """Return what is wrong with a password; length counts, and not which characters it has."""
+    plain = new.lower()
+    if len(new) < SHORTEST_PASSWORD:
+        return f"Use at least {SHORTEST_PASSWORD} characters, for example four words."
+    if len(new) > LONGEST_PASSWORD:
+        return f"Use at most {LONGEST_PASSWORD} characters."
+    if len(set(plain)) < FEWEST_CHARACTERS or any(part in plain for part in _GUESSED_FIRST):
+        return "This is one of the first that somebody would try. Use words that only you combine."
+    if len(user.username) > 3 and user.username in plain:
+        return "Leave your user name out of it."
+    return None
 
 
 def sign_out(user: User) -> None:

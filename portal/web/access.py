@@ -14,7 +14,8 @@ from werkzeug.wrappers import Response
 from portal.errors import NotAllowed
 from portal.extensions import csrf
 from portal.models.user import ADMIN, PUBLISHER, SUBSCRIBER, User
-from portal.services import accounts, tokens
+from portal.services import tokens
+from portal.web import passwords
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -155,7 +156,7 @@ def _by_basic() -> User | None:
     given = request.authorization
     if given is None or given.type != "basic" or not given.username:
         return None
-    return accounts.authenticate(given.username, given.password or "")
+    return passwords.check(given.username, given.password or "")
 
 
 def me() -> User:

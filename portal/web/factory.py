@@ -11,7 +11,7 @@ from portal import extensions
 from portal.billing import registry
 from portal.config import DATA, Settings
 from portal.vault import vault
-from portal.web import changes, context, engines, logs, mail, problems, security
+from portal.web import changes, context, engines, logs, mail, passwords, problems, security
 
 BLUEPRINTS = ("account", "publisher", "devportal", "admin", "stripe", "oauth", "api", "gateway")
 
@@ -34,6 +34,7 @@ def build(settings: Settings) -> Flask:
     _bind_extensions(app, settings)
     security.init_app(app, settings)
     problems.init_app(app)
+    passwords.init_app(app)
     context.init_app(app, settings)
     _register_blueprints(app)
     _wrap(app, settings)
@@ -52,7 +53,9 @@ def _flask_config(settings: Settings) -> dict[str, Any]:
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SECURE": secure,
         "SESSION_COOKIE_NAME": "__Host-portal" if secure else "portal_session",
-        "PERMANENT_SESSION_LIFETIME": 12 * 3600,
+        "PERMANENT_SESSION_LIFETIME": settings.session_hours * 3600,
+        # A cookie only with a change: an answer that comes late must not bring back the one before.
+        "SESSION_REFRESH_EACH_REQUEST": False,
         "MAX_CONTENT_LENGTH": 1024 * 1024,
         "MAX_FORM_MEMORY_SIZE": 1024 * 1024,
         "WTF_CSRF_TIME_LIMIT": None,

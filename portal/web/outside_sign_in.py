@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -34,6 +35,8 @@ _WHERE = "signed_in_at"
 _PATIENCE = 3600
 _MOST = 3
 _LONGEST_TARGET = 1500
+_CLOCKS_DIFFER = 60
+_END_OF_TIME = 2**33
 _WORD = re.compile(r"[a-z_]{1,60}")
 SCOPE = "openid profile email"
 
@@ -53,9 +56,10 @@ def callback_url(domain: str) -> str:
     return absolute(url_for("account.outside_callback", domain=domain))
 
 
-def begin(provider: IdentityProvider, target: str) -> str:
+def begin(provider: IdentityProvider, target: str, *, again: bool = False) -> str:
     """Return where to send a visitor who signs in at a provider and then goes on to ``target``.
 
+    :param again: whether the provider must ask who it is, also whom it knows already
     :raise portal.flows.outside_provider.ProviderFails: if the provider does not answer
     """
     issuer, client_id = provider.issuer, provider.client_id
@@ -65,7 +69,7 @@ def begin(provider: IdentityProvider, target: str) -> str:
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
     kept = target if len(target) <= _LONGEST_TARGET else ""
     attempts = _attempts()
-    attempts[state] = [domain, issuer, nonce, verifier, kept, clock.epoch(clock.now())]
+    attempts[state] = [domain, issuer, nonce, verifier, kept, clock.epoch(clock.now()), again]
     session[_ATTEMPTS] = dict(list(attempts.items())[-_MOST:])
     challenge = hashlib.sha256(verifier.encode()).digest()
     query = urlencode(
@@ -79,6 +83,8 @@ def begin(provider: IdentityProvider, target: str) -> str:
             "code_challenge": base64.urlsafe_b64encode(challenge).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
         }
+        # With max_age the provider has to say when it asked (OpenID Connect Core 3.1.2.1).
+        | ({"prompt": "login", "max_age": "0"} if again else {})
     )
     address = metadata.authorization_endpoint
     return f"{address}{'&' if '?' in address else '?'}{query}"
@@ -93,7 +99,7 @@ def finish(domain: str, arguments: dict[str, str]) -> str:
     attempt = _take(arguments.get("state", ""))
     if attempt is None or attempt[0] != domain:
         raise NotAllowed("This sign-in was begun in another browser, or too long ago.")
-    _, issuer, nonce, verifier, target, _ = attempt
+    _, issuer, nonce, verifier, target, begun, again = attempt
     provider = identity_providers.enabled_for(domain)
     if provider is None or provider.issuer != issuer:
         raise NotAllowed("The settings of this sign-in have changed meanwhile.")
@@ -101,6 +107,7 @@ def finish(domain: str, arguments: dict[str, str]) -> str:
     db.session.rollback()
     _check_sender(providers().discover(issuer), arguments)
     id_token, claims = _redeem(issuer, client, domain, (arguments.get("code", ""), verifier), nonce)
+    proved = _proved_at(claims, begun if again else None)
 
     def store() -> str:
         now = identity_providers.enabled_for(domain)
@@ -109,9 +116,21 @@ def finish(domain: str, arguments: dict[str, str]) -> str:
         return identity_providers.person_of(now, claims, id_token).uuid
 
     uuid = in_unit_of_work(store)
-    begin_session(db.session.query(User).filter_by(uuid=uuid).one())
+    begin_session(db.session.query(User).filter_by(uuid=uuid).one(), proved)
     session[_WHERE] = domain
     return str(target)
+
+
+def _proved_at(claims: dict[str, Any], since: int | None) -> datetime | None:
+    """Return when the provider asked who it is; ``None`` if it does not say.
+
+    :param since: the moment from which it had to ask again, if it had to
+    """
+    said = claims.get("auth_time")
+    at = said if isinstance(said, int) and 0 < said < _END_OF_TIME else None
+    if since is not None and (at is None or at < since - _CLOCKS_DIFFER):
+        raise NotAllowed("The provider did not ask you again who you are.")
+    return clock.from_epoch(at) if at else None
 
 
 def _check_sender(metadata: Metadata, arguments: dict[str, str]) -> None:

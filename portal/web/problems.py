@@ -8,7 +8,7 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from werkzeug.exceptions import HTTPException
 
-from portal.errors import Invalid, PortalError
+from portal.errors import Invalid, PortalError, TooManyTries
 from portal.extensions import db, login_manager
 from portal.web import rest_problems
 from portal.web.access import wants_html
@@ -70,7 +70,10 @@ def _portal_error(error: PortalError) -> Response:
     if error.status_code >= 500:
         log.warning("refused", error=type(error).__name__, message=error.message)
     fields = error.fields if isinstance(error, Invalid) else None
-    return answer(error.status_code, error.title, error.message, error.code, fields)
+    response = answer(error.status_code, error.title, error.message, error.code, fields)
+    if isinstance(error, TooManyTries):
+        response.headers["Retry-After"] = str(error.seconds)
+    return response
 
 
 def _csrf_error(_error: CSRFError) -> Response:

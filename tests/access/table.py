@@ -68,6 +68,7 @@ PROFILES = {
     "calls of a tenant that is not there":
                                     Profile("key", "UUUU NUN UUU NUU"),
     "no such API":                  Profile("key", "NNNN NNN NNN NNN"),
+    "whoever has signed in":  Profile("signed_in", "SSS+ +++ +++ +++"),
     "somebody's payment":     Profile("signed_in", "SSSN ++N NNN NNN"),
     # --- pages
     "people":
@@ -164,6 +165,10 @@ ROUTES = {
     "calls of a tenant that is not there": """
         * /gateway/t/<domain>/<context>/<version>
         * /gateway/t/<domain>/<context>/<version>/<rest:resource>
+    """,
+    "whoever has signed in": """
+        GET /account/password
+        POST /account/password
     """,
     "somebody's payment": """
         GET /api/am/stripe/checkout-url
@@ -300,6 +305,7 @@ ROUTES = {
         POST /admin/people/<uuid:uuid>
         POST /admin/people/<uuid:uuid>/password
         POST /admin/people/<uuid:uuid>/sign-out
+        POST /admin/people/<uuid:uuid>/unlock
         GET /admin/plans/<uuid:uuid>/delete
         POST /admin/plans/<uuid:uuid>/delete
         GET /admin/plans/<uuid:uuid>/edit

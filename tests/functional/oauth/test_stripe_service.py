@@ -8,7 +8,7 @@ import pytest
 
 from portal.extensions import db
 from portal.models import OAuthClient, SystemApp
-from portal.services import accounts
+from portal.services import sessions
 from portal.web import own_sign_in
 from tests.functional.oauth.conftest import basic
 
@@ -112,7 +112,7 @@ def test_people_of_every_tenant_sign_in_and_are_never_mixed_up(browser, people):
     begin(browser)
     browser.get(back(browser, "dana@other.example"), follow=False, expect=303)
     with browser.client.session_transaction() as session:
-        user = accounts.by_session(session["_user_id"])
+        user = sessions.person(session["_user_id"], session["mark"])
     assert user.qualified_name == "dana@other.example"
 
 
@@ -163,6 +163,7 @@ def test_a_target_elsewhere_is_not_followed(browser, people):
     with browser.client.session_transaction() as session:
         for attempt in session["signing_in_elsewhere"].values():
             attempt[2] = "//evil.example/"
+        session.modified = True
     browser.get(address, follow=False, expect=303)
     assert browser.location == "/devportal/"
 

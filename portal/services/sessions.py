@@ -1,0 +1,52 @@
+"""Browser sessions that were ended: a copy of their cookie must not work any more."""
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, exists, select
+
+from portal import clock
+from portal.extensions import db
+from portal.models import EndedSession, User
+from portal.services.inserting import insert_missing
+
+#: No session lives longer, whatever the settings say: then its end need not be remembered.
+LONGEST = timedelta(days=8)
+SOME = 1000
+
+
+def person(session_id: str, mark: str) -> User | None:
+    """Return whose session this is, or ``None`` if it has been ended; one query.
+
+    :param session_id: the person and their epoch, as :meth:`portal.models.User.get_id` writes it
+    :param mark: the session's own random mark
+    """
+    uuid, _, epoch = session_id.rpartition(".")
+    ended = exists().where(EndedSession.session_hash == _digest(mark))
+    user = db.session.scalars(select(User).where(User.uuid == uuid, ~ended)).one_or_none()
+    if user is None or user.disabled or str(user.session_epoch) != epoch:
+        return None
+    return user
+
+
+def end(mark: str) -> None:
+    """End a session. Ending it twice is the same."""
+    table: Any = EndedSession.__table__
+    row = {"session_hash": _digest(mark), "ended_at": clock.now()}
+    insert_missing(db.session.connection(), table, [row])
+
+
+def forget_some() -> int:
+    """Delete at most :data:`SOME` rows of sessions that would be over by now; return how many."""
+    past = clock.now() - LONGEST
+    found = db.session.scalars(
+        select(EndedSession.session_hash).where(EndedSession.ended_at < past).limit(SOME)
+    ).all()
+    if found:
+        db.session.execute(delete(EndedSession).where(EndedSession.session_hash.in_(found)))
+    return len(found)
+
+
+def _digest(mark: str) -> str:
+    return hashlib.sha256(mark.encode()).hexdigest()
