@@ -43,7 +43,7 @@ def own_password() -> tuple[str, int] | Response:
         form_errors.show(form, error)
         return _page(form, 422)
     begin_session(db.session.get_one(User, user_id))
-    flash("The password is changed. Every other session and your programs' tokens ended.", "success")
+    flash("Changed. Your other sessions and your programs' tokens have ended.", "success")
     return redirect(url_for("account.own_password"), 303)
 
 

@@ -17,6 +17,7 @@ VIEWS = (
     "drift",
     "identity",
     "people",
+    "audit",
 )
 
 

@@ -65,6 +65,7 @@ def role(*wanted: str) -> Callable[[View[P, R]], View[P, Any]]:
                     f"This page is for the role {' or '.join(wanted)}. "
                     "Sign in with another account, or ask your administrator."
                 )
+            _acting(me(), "page")
             return view(*args, **kwargs)
 
         return cast("View[P, Any]", _mark(guarded, "role:" + ",".join(sorted(wanted))))
@@ -90,6 +91,7 @@ def scope(*wanted: str) -> Callable[[View[P, R]], View[P, Any]]:
             if not set(token.scope.split()) & set(wanted):
                 raise NotAllowed(f"The token lacks the scope {' or '.join(wanted)}.", code=900910)
             g.bearer, g.bearer_scope = token.user, token.scope
+            _acting(bearer(), token.client.client_name)
             return view(*args, **kwargs)
 
         return cast("View[P, Any]", _mark(guarded, "scope:" + ",".join(sorted(wanted))))
@@ -118,6 +120,7 @@ def basic_admin(view: View[P, R]) -> View[P, Any]:
             refusal.headers["WWW-Authenticate"] = 'Basic realm="portal"'
             return refusal, 401
         g.basic_user = user
+        _acting(user, "password")
         return view(*args, **kwargs)
 
     return cast("View[P, Any]", _mark(guarded, "basic:admin"))
@@ -147,9 +150,15 @@ def admin_session_or_basic(view: View[P, R]) -> View[P, Any]:
         if at_browser and request.method not in ("GET", "HEAD"):
             csrf.protect()
         g.basic_user = user
+        _acting(user, "page" if at_browser else "password")
         return view(*args, **kwargs)
 
     return cast("View[P, Any]", _mark(guarded, "admin_or_basic"))
+
+
+def _acting(user: User, via: str) -> None:
+    """Keep who acts, in plain values, for ``web/audit.py``: rows may expire meanwhile."""
+    g.acting = (user.user_id, user.tenant_id, user.qualified_name, via)
 
 
 def _by_basic() -> User | None:

@@ -11,7 +11,7 @@ from portal import extensions
 from portal.billing import registry
 from portal.config import DATA, Settings
 from portal.vault import vault
-from portal.web import changes, context, engines, logs, mail, passwords, problems, security
+from portal.web import audit, changes, context, engines, logs, mail, passwords, problems, security
 
 BLUEPRINTS = ("account", "publisher", "devportal", "admin", "stripe", "oauth", "api", "gateway")
 
@@ -80,6 +80,7 @@ def _bind_extensions(app: Flask, settings: Settings) -> None:
         extensions.prepare_sqlite(extensions.db.engine)
         extensions.prepare_pool(extensions.db.engine)
     changes.init_app(app)
+    audit.init_app(app)
 
 
 def _register_blueprints(app: Flask) -> None:

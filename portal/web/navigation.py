@@ -65,6 +65,7 @@ ITEMS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("Mailbox", "send", "admin.mailbox"),
         ("People", "users", "admin.people"),
         ("Drift", "replace", "admin.drift"),
+        ("Audit log", "history", "admin.audit_log"),
     ),
 }
 

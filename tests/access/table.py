@@ -267,6 +267,7 @@ ROUTES = {
     "administrators": """
         GET /admin/
         GET /admin/approvals
+        GET /admin/audit
         GET /admin/check
         GET /admin/configuration
         POST /admin/configuration

@@ -23,8 +23,8 @@ from tests.access.table import (
 )
 
 SAFE = ("GET", "HEAD", "OPTIONS")
-#: Books are copied when they are looked at, calls and forged events are counted, and opening the
-#: payment page makes one at the engine.
+#: Books are copied when they are looked at, calls, forged events and tries of a password are
+#: counted, and opening the payment page makes one at the engine.
 WRITES = (
     "/gateway/",
     "/api/am/stripe/webhook",
@@ -32,6 +32,9 @@ WRITES = (
     "/devportal/invoices",
     "/publisher/revenue",
     "/api/am/publisher/v4/apis/<uuid:api_id>/revenue",
+    "/client-registration/",
+    "/oauth2/register",
+    "/api/identity/oauth2/dcr/",
 )
 
 

@@ -28,7 +28,7 @@ def test_it_changes_and_every_other_session_and_token_ends(app, hers):
     token = token_of(db.session.query(User).one())
     other = Browser(app).sign_in("dana.lee")
     change(hers)
-    assert "The password is changed." in hers.text
+    assert "Changed. Your other sessions" in hers.text
     hers.get("/devportal/")
     other.get("/devportal/", follow=False, expect=303)
     assert tokens.find(token) is None
