@@ -18,6 +18,7 @@ class Vault:
 
     def __init__(self) -> None:
         self._fernet: MultiFernet | None = None
+        self._newest: Fernet | None = None
 
     def configure(self, keys: list[str]) -> None:
         """Take the keys, newest first.
@@ -26,6 +27,7 @@ class Vault:
         """
         if not keys:
             raise ValueError("ENCRYPTION_KEYS is empty.")
+        self._newest = Fernet(keys[0])
         self._fernet = MultiFernet([Fernet(key) for key in keys])
 
     def seal(self, place: str, value: str) -> str:
@@ -46,8 +48,24 @@ class Vault:
         return str(value)
 
     def rotate(self, sealed: str) -> str:
-        """Encrypt anew with the newest key; place and value stay."""
-        return self._ready.rotate(sealed.encode()).decode()
+        """Encrypt anew with the newest key; place and value stay.
+
+        :raise SecretUnreadable: if no key fits
+        """
+        try:
+            return self._ready.rotate(sealed.encode()).decode()
+        except InvalidToken as error:
+            raise SecretUnreadable("A stored secret cannot be decrypted.") from error
+
+    def is_current(self, sealed: str) -> bool:
+        """Whether the newest key sealed it, so that no other is needed to open it."""
+        if self._newest is None:
+            raise RuntimeError("The vault has no keys yet; create_app configures it.")
+        try:
+            self._newest.decrypt(sealed.encode())
+        except InvalidToken:
+            return False
+        return True
 
     @property
     def _ready(self) -> MultiFernet:

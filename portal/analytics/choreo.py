@@ -14,6 +14,7 @@ import requests
 from portal import clock
 from portal.analytics.source import AnalyticsSource, Found, Scope, SourceUnavailable
 from portal.models import KeyType
+from portal.services import outgoing
 
 TIMEOUT = (5.0, 30.0)
 HOUR = timedelta(hours=1)
@@ -37,6 +38,8 @@ class ChoreoSettings:
     token_endpoint: str
     consumer_key: str
     consumer_secret: str
+    allowlist: tuple[str, ...] = ()
+    """Origins that may be on private addresses."""
 
 
 class ChoreoSource(AnalyticsSource):
@@ -113,17 +116,27 @@ class ChoreoSource(AnalyticsSource):
 
     def _post(self, body: Any) -> requests.Response:
         bearer = self._bearer()
-        return _sent(
+        return self._sent(
             self._settings.query_endpoint,
             json=body,
             headers={"Authorization": f"Bearer {bearer}"},
         )
 
+    def _sent(self, url: str, **how: Any) -> requests.Response:
+        try:
+            with requests.Session() as session:
+                outgoing.guard(session, self._settings.allowlist)
+                return session.post(url, timeout=TIMEOUT, allow_redirects=False, **how)
+        except (requests.RequestException, outgoing.ForbiddenAddress):
+            raise SourceUnavailable(
+                f"{url} does not answer. Check that it can be reached from here."
+            ) from None
+
     def _bearer(self) -> str:
         if not self._settings.consumer_key:
             return self._settings.on_prem_key
         if not self._token:
-            answer = _sent(
+            answer = self._sent(
                 self._settings.token_endpoint,
                 data={"grant_type": "client_credentials"},
                 auth=(self._settings.consumer_key, self._settings.consumer_secret),
@@ -144,15 +157,6 @@ def _query(name: str, *, with_key: bool) -> str:
         f"{{{name}({passed}timeFilter: $timeFilter, "
         f"successAPIUsageByAppFilter: $successAPIUsageByAppFilter) {{ {_FIELDS} }}}}"
     )
-
-
-def _sent(url: str, **how: Any) -> requests.Response:
-    try:
-        return requests.post(url, timeout=TIMEOUT, allow_redirects=False, **how)
-    except requests.RequestException:
-        raise SourceUnavailable(
-            f"{url} does not answer. Check that it can be reached from here."
-        ) from None
 
 
 def _json(answer: requests.Response, who: str) -> Mapping[str, Any]:

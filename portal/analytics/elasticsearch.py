@@ -16,6 +16,7 @@ from portal.analytics.source import (
     Scope,
     SourceUnavailable,
 )
+from portal.services import outgoing
 
 TIME, STATUS = "requestTimestamp", "targetResponseCode"
 #: What makes calls alike -> the field that says it.
@@ -44,6 +45,8 @@ class ElasticsearchSettings:
     username: str
     password: str
     index: str
+    allowlist: tuple[str, ...] = ()
+    """Origins that may be on private addresses."""
 
 
 class ElasticsearchSource(AnalyticsSource):
@@ -120,7 +123,7 @@ def _client(settings: ElasticsearchSettings) -> Any:
             "with its extra elk."
         ) from None
     login = (settings.username, settings.password) if settings.username else None
-    return Elasticsearch(
+    client = Elasticsearch(
         settings.url,
         basic_auth=login,
         request_timeout=SECONDS,
@@ -129,6 +132,10 @@ def _client(settings: ElasticsearchSettings) -> Any:
         # Unlike the default one, this honours HTTPS_PROXY.
         node_class=RequestsHttpNode,
     )
+    nodes: Any = client.transport.node_pool.all()
+    for node in nodes:
+        outgoing.guard(node.session, settings.allowlist)
+    return client
 
 
 def _called(settings: ElasticsearchSettings, call: Any) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def _elasticsearch(
             username=row.analytics_username,
             password=row.secret("analytics_password"),
             index=row.analytics_index,
+            allowlist=tuple(allowlist),
         )
     )
 
@@ -65,6 +66,7 @@ def _choreo(row: UsageSource, allowlist: Collection[str], proxy: str | None) -> 
             token_endpoint=row.choreo_token_endpoint,
             consumer_key=row.choreo_insight_app_consumer_key,
             consumer_secret=row.secret("choreo_insight_app_consumer_secret"),
+            allowlist=tuple(allowlist),
         )
     )
 

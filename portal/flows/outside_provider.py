@@ -14,7 +14,7 @@ import requests
 from portal import clock
 from portal.errors import Invalid, PortalError
 from portal.services import id_tokens, identity_providers
-from portal.web.outgoing import ForbiddenAddress
+from portal.services.outgoing import ForbiddenAddress
 
 _SECONDS = (5.0, 10.0)
 _MOST_BYTES = 1024 * 1024

@@ -5,7 +5,7 @@ import os
 import requests
 from flask import Flask
 
-from portal.web.outgoing import ForbiddenAddress, guarded_session
+from portal.services.outgoing import ForbiddenAddress, guarded_session
 
 __all__ = ["CONNECT_SECONDS", "READ_SECONDS", "ForbiddenAddress", "session_of"]
 

@@ -23,6 +23,10 @@ _INNER_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain")
 #: IPv6 ranges that wrap an IPv4 address: 6to4, NAT64, and the deprecated "compatible" form.
 _SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: What older Pythons take for global (RFC 6890, RFC 8215), and Azure's own address in each network.
+_MORE_INNER = tuple(
+    ipaddress.ip_network(each) for each in ("192.0.0.0/24", "168.63.129.16/32", "64:ff9b:1::/48")
+)
 _COMPATIBLE = ipaddress.ip_network("::/96")
 
 
@@ -87,6 +91,8 @@ def is_public(address: Address) -> bool:
         inner = _wrapped(address)
         if inner is not None:
             return is_public(inner)
+    if any(address.version == inner.version and address in inner for inner in _MORE_INNER):
+        return False
     return address.is_global and not address.is_multicast
 
 

@@ -22,9 +22,9 @@ from portal.extensions import db
 from portal.flows.outside_provider import Metadata, ProviderFails, Providers
 from portal.models import IdentityProvider, User
 from portal.services import id_tokens, identity_providers
+from portal.services.outgoing import guarded_session
 from portal.web.authenticated import begin_session
 from portal.web.engines import absolute, settings
-from portal.web.outgoing import guarded_session
 from portal.web.unit_of_work import in_unit_of_work
 
 log = structlog.get_logger()

@@ -39,10 +39,21 @@ def guarded_session(allowlist: Collection[str]) -> requests.Session:
     session.headers.clear()
     # One subscriber's cookies must never be sent with another one's call.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    guard(session, allowlist)
+    return session
+
+
+def guard(session: requests.Session, allowlist: Collection[str]) -> None:
+    """Let a session that somebody else made connect only where it may, and follow no redirect.
+
+    What goes through a proxy is the proxy's to decide.
+    """
     adapter = _Adapter(allowlist)
+    for prefix in list(session.adapters):
+        session.mount(prefix, adapter)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
-    return session
+    session.max_redirects = 0
 
 
 class _Adapter(HTTPAdapter):

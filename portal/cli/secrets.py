@@ -1,0 +1,52 @@
+"""``flask secrets``: the keys that encrypt what is stored."""
+
+import click
+from cryptography.fernet import Fernet
+from flask.cli import with_appcontext
+
+from portal.services import resealing
+from portal.services.resealing import Sealed
+from portal.web.unit_of_work import in_unit_of_work
+
+
+@click.group()
+def secrets() -> None:
+    """Look after the keys that encrypt stored secrets."""
+
+
+@secrets.command("new-key")
+def new_key() -> None:
+    """Print a new key, to be put before the others in ENCRYPTION_KEYS."""
+    click.echo(Fernet.generate_key().decode())
+
+
+@secrets.command()
+@with_appcontext
+def rotate() -> None:
+    """Encrypt every stored secret with the first key of ENCRYPTION_KEYS.
+
+    Works while the portal runs, and may be stopped and repeated. When it ends well, the other
+    keys can be taken out of ENCRYPTION_KEYS.
+    """
+    rotated = unreadable = 0
+    for sealed in resealing.columns():
+        done = _column(sealed)
+        click.echo(f"{sealed.name}: {done[0]} encrypted anew, {done[1]} were already")
+        rotated, unreadable = rotated + done[0], unreadable + done[2]
+    if unreadable:
+        raise click.ClickException(
+            f"{unreadable} secrets open with none of the keys. Put the key that sealed them at "
+            "the end of ENCRYPTION_KEYS and repeat, or enter these secrets anew."
+        )
+    click.echo(f"{rotated} secrets are encrypted anew. Only the first key is needed from now on.")
+
+
+def _column(sealed: Sealed) -> tuple[int, int, int]:
+    counts, after = (0, 0, 0), None
+    while True:
+        step = in_unit_of_work(lambda last=after: resealing.reseal_some(sealed, last))  # type: ignore[misc]
+        added = (step.rotated, step.current, step.unreadable)
+        counts = tuple(map(sum, zip(counts, added, strict=True)))  # type: ignore[assignment]
+        after = step.last
+        if after is None:
+            return counts
