@@ -18,6 +18,7 @@ VIEWS = (
     "identity",
     "people",
     "audit",
+    "automate",
 )
 
 

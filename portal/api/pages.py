@@ -4,7 +4,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from flask import Blueprint, Flask, current_app, jsonify
+from flask import Blueprint, Flask, current_app, jsonify, render_template
 from werkzeug.wrappers import Response
 
 from portal.api import document
@@ -20,6 +20,13 @@ def openapi() -> Response:
     response = jsonify(_document(current_app._get_current_object()))  # type: ignore[attr-defined] # noqa: SLF001
     response.headers["Access-Control-Allow-Origin"] = "*"
     return response
+
+
+@bp.get("/docs")
+@public
+def docs() -> str:
+    """Show the document with Swagger UI, where requests can be tried out."""
+    return render_template("api/docs.html")
 
 
 @cache

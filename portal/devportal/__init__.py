@@ -27,6 +27,7 @@ def register(app: Flask) -> None:
         "usage_views",
         "notice_views",
         "invoice_views",
+        "automate",
     ):
         import_module(f"portal.devportal.{module}")
     app.register_blueprint(bp)

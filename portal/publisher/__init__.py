@@ -9,6 +9,6 @@ bp = Blueprint("publisher", __name__, url_prefix="/publisher")
 
 def register(app: Flask) -> None:
     """Add the blueprint's routes to the app."""
-    for name in ("views", "monetization", "plans", "subscriptions", "usage", "revenue"):
+    for name in ("views", "monetization", "plans", "subscriptions", "usage", "revenue", "automate"):
         import_module(f"portal.publisher.{name}")
     app.register_blueprint(bp)

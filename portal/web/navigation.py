@@ -49,11 +49,13 @@ ITEMS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("Applications", "apps", "devportal.applications"),
         ("Invoices", "file-invoice", "devportal.invoices"),
         ("Notices", "bell", "devportal.notices"),
+        ("Automate it", "code", "devportal.automate"),
     ),
     "publisher": (
         ("APIs", "api", "publisher.home"),
         ("Plans", "receipt-2", "publisher.plans"),
         ("Revenue", "coins", "publisher.revenue"),
+        ("Automate it", "code", "publisher.automate"),
     ),
     "admin": (
         ("Set-up", "checklist", "admin.home"),
@@ -66,6 +68,7 @@ ITEMS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("People", "users", "admin.people"),
         ("Drift", "replace", "admin.drift"),
         ("Audit log", "history", "admin.audit_log"),
+        ("Automate it", "code", "admin.automate"),
     ),
 }
 

@@ -128,6 +128,7 @@ ROUTES = {
         POST /account/sign-out
         GET /api/am/stripe/callback
         GET /api/am/stripe/complete-session
+        GET /api/docs
         GET /api/openapi.json
         GET /healthz
         GET /metrics
@@ -177,6 +178,7 @@ ROUTES = {
     "people": """
         GET /devportal/
         GET /devportal/applications
+        GET /devportal/automate
         GET /devportal/applications/new
         GET /devportal/invoices
         GET /devportal/invoices.csv
@@ -228,6 +230,7 @@ ROUTES = {
     "publishers": """
         GET /publisher/
         GET /publisher/apis/import
+        GET /publisher/automate
         POST /publisher/apis/import
         GET /publisher/apis/new
         POST /publisher/apis/new
@@ -268,6 +271,7 @@ ROUTES = {
         GET /admin/
         GET /admin/approvals
         GET /admin/audit
+        GET /admin/automate
         GET /admin/check
         GET /admin/configuration
         POST /admin/configuration
