@@ -24,6 +24,10 @@ STRIPE_PAGES = (
 )
 
 
+#: Random text of 32 characters has more different ones, also in hexadecimal.
+FEWEST_CHARACTERS = 8
+
+
 class WrongSettings(Exception):
     """Settings are missing or wrong; the message names each of them."""
 
@@ -96,6 +100,8 @@ class Settings(BaseSettings):
     def _is_long(cls, key: SecretStr) -> SecretStr:
         if len(key.get_secret_value()) < 32:
             raise ValueError("use at least 32 random characters")
+        if len(set(key.get_secret_value())) < FEWEST_CHARACTERS:
+            raise ValueError("use random characters, such as `openssl rand -hex 32` prints")
         return key
 
     @field_validator("portal_base_url", "stripe_api_base", "sandbox_base_url")

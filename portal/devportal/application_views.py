@@ -12,7 +12,7 @@ from portal.devportal import bp
 from portal.devportal.forms import ApplicationForm, RegenerateForm
 from portal.devportal.views import page_number
 from portal.errors import Conflict, Invalid, NotFound
-from portal.extensions import db
+from portal.extensions import db, limiter
 from portal.models import Application, ApplicationKey, KeyType
 from portal.services import applications
 from portal.vault import SecretUnreadable, vault
@@ -136,6 +136,7 @@ def delete_application(uuid: UUID) -> Response:
 
 @bp.post("/applications/<uuid:uuid>/keys")
 @subscriber_only
+@limiter.limit("20 per minute")
 @confirmed
 def generate_key(uuid: UUID) -> Response:
     """Make a key and show it once."""
@@ -177,6 +178,7 @@ def revoke_key(uuid: UUID, key_uuid: UUID) -> Response:
 
 @bp.route("/applications/<uuid:uuid>/keys/<uuid:key_uuid>/regenerate", methods=["GET", "POST"])
 @subscriber_only
+@limiter.limit("20 per minute", methods=["POST"])
 @confirmed
 def regenerate_key(uuid: UUID, key_uuid: UUID) -> tuple[str, int] | Response:
     """Replace a key; the present one may go on working for a while."""

@@ -3,6 +3,7 @@
 People get pages and redirects, programs get WSO2's JSON.
 """
 
+import structlog
 from flask import flash, jsonify, redirect, request, url_for
 from sqlalchemy import select
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -24,6 +25,8 @@ from portal.web.payment_urls import return_urls
 from portal.web.problems import answer
 from portal.web.tenancy import own_subscription
 from portal.web.unit_of_work import in_unit_of_work
+
+log = structlog.get_logger()
 
 MEGABYTE = 1024 * 1024
 
@@ -153,6 +156,7 @@ def webhook() -> tuple[Response, int] | Response:
         header = request.headers.get("Stripe-Signature", "")
         event = engine_of(tenant).verify_event(raw, header, secrets)
     except InvalidSignature:
+        log.warning("webhook_not_genuine", tenant=tenant_id, address=request.remote_addr)
         in_unit_of_work(lambda: inbox.refuse(db.session.get_one(Tenant, tenant_id)))
         return jsonify({"error": "Invalid signature"}), 400
     except PortalError as error:

@@ -7,6 +7,7 @@ such as testing a key, is noted when it has been answered.
 
 from typing import Any
 
+import structlog
 from flask import Flask, Response, current_app, g, has_request_context, request
 from sqlalchemy import Update, event, insert, update
 from sqlalchemy.orm import ORMExecuteState, Session
@@ -17,6 +18,8 @@ from portal.models import AuditEntry
 from portal.services import audit
 from portal.services.audit import Author
 from portal.web.unit_of_work import in_unit_of_work
+
+log = structlog.get_logger()
 
 _TOLD, _STORED = "audit_told", "audit_stored"
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
@@ -111,6 +114,8 @@ def _store(session: Session, changes: list[dict[str, Any]]) -> None:
 def _committed(session: Session) -> None:
     stored = session.info.pop(_STORED, None)
     if stored is not None and has_request_context():
+        if "audit_entry" not in g:
+            log.info("act", act=request.endpoint, entry=stored[0], person=g.acting[0])
         g.audit_entry = stored
 
 

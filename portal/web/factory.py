@@ -1,19 +1,28 @@
 """How the Flask app is put together. ``portal.create_app`` is the way in."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter, Map
 from whitenoise import WhiteNoise
 
 import portal.models  # noqa: F401 - defines every table
 from portal import extensions
 from portal.billing import registry
-from portal.config import DATA, Settings
+from portal.config import DATA, Settings, WrongSettings
 from portal.vault import vault
 from portal.web import audit, changes, context, engines, logs, mail, passwords, problems, security
 
 BLUEPRINTS = ("account", "publisher", "devportal", "admin", "stripe", "oauth", "api", "gateway")
+
+
+class RowNumber(IntegerConverter):
+    """A number in an address: what no database has as a key is not found."""
+
+    def __init__(self, map: Map, **more: Any) -> None:
+        super().__init__(map, **{"max": 2**31 - 1, **more})
 
 
 def build(settings: Settings) -> Flask:
@@ -25,6 +34,8 @@ def build(settings: Settings) -> Flask:
         static_folder=str(DATA / "static"),
         instance_path=str(settings.instance.resolve()),
     )
+    _refuse_debug(app, settings)
+    app.url_map.converters["int"] = RowNumber
     settings.instance.mkdir(parents=True, exist_ok=True)
     app.config.update(_flask_config(settings))
     app.extensions["portal_settings"] = settings
@@ -39,6 +50,16 @@ def build(settings: Settings) -> Flask:
     _register_blueprints(app)
     _wrap(app, settings)
     return app
+
+
+def _refuse_debug(app: Flask, settings: Settings) -> None:
+    """Refuse Flask's debugger where others could reach it: it runs whatever it is sent.
+
+    :raise WrongSettings: if debugging is on and the public address is not this machine's
+    """
+    host = urlsplit(settings.portal_base_url).hostname
+    if app.debug and host not in ("127.0.0.1", "localhost", "::1"):
+        raise WrongSettings("FLASK_DEBUG is on, but the portal is public. Switch it off.")
 
 
 def _flask_config(settings: Settings) -> dict[str, Any]:

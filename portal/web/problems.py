@@ -8,7 +8,7 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from werkzeug.exceptions import HTTPException
 
-from portal.errors import Invalid, PortalError, TooManyTries
+from portal.errors import Invalid, InvalidSignature, NotAllowed, PortalError, TooManyTries
 from portal.extensions import db, login_manager
 from portal.web import rest_problems
 from portal.web.access import wants_html
@@ -69,6 +69,8 @@ def _portal_error(error: PortalError) -> Response:
     db.session.rollback()
     if error.status_code >= 500:
         log.warning("refused", error=type(error).__name__, message=error.message)
+    elif isinstance(error, NotAllowed | InvalidSignature):
+        log.warning("denied", error=type(error).__name__, path=request.path, method=request.method)
     fields = error.fields if isinstance(error, Invalid) else None
     response = answer(error.status_code, error.title, error.message, error.code, fields)
     if isinstance(error, TooManyTries):

@@ -1,13 +1,21 @@
 """Headers and cookies that hold for every answer."""
 
+import structlog
 from flask import Flask, Response, g, request
 from flask_login import current_user
 from flask_talisman import Talisman
+from flask_wtf.csrf import CSRFError
 
 from portal.config import Settings
 
+log = structlog.get_logger()
+
 #: Answers that are the same for everybody, and must not ask the database who it is.
 _NOBODYS = ("static", "account.healthz")
+_SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
+#: What programs call, which show a token, a key, a secret or a signature and never a cookie.
+_PROGRAMS = ("oauth", "api", "gateway")
+_CALLED = ("stripe.webhook",)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -15,6 +23,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     https = settings.portal_base_url.startswith("https://")
     # Registered before Talisman's, and so run after it.
     app.after_request(_widen_form_action)
+    app.before_request(_refuse_other_sites)
     Talisman(
         app,
         # The proxy in front redirects to https; doing it here would redirect /healthz too.
@@ -28,6 +37,19 @@ def init_app(app: Flask, settings: Settings) -> None:
         content_security_policy=policy(settings),
     )
     app.after_request(_no_store)
+
+
+def _refuse_other_sites() -> None:
+    """Refuse a form that another site sends, whatever token it carries.
+
+    Browsers say where a request comes from; programs do not, and carry no cookie.
+    """
+    called = request.blueprint in _PROGRAMS and request.endpoint != "oauth.authorize"
+    if request.method in _SAFE or called or request.endpoint in _CALLED:
+        return
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        log.warning("other_site", path=request.path)
+        raise CSRFError
 
 
 def policy(settings: Settings) -> dict[str, str | list[str]]:
