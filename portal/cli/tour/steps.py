@@ -6,6 +6,7 @@ from portal.cli.tour import (
     steps_ending,
     steps_free,
     steps_gateways,
+    steps_guarding,
     steps_outages,
     steps_people,
     steps_plans,
@@ -19,6 +20,7 @@ from portal.cli.tour.walk import Step
 
 STEPS: tuple[Step, ...] = (
     *steps_people.STEPS,
+    *steps_guarding.FIRST,
     *steps_plans.STEPS,
     *steps_publishing.STEPS,
     *steps_buying.STEPS,
@@ -31,5 +33,6 @@ STEPS: tuple[Step, ...] = (
     *steps_free.STEPS,
     *steps_outages.STEPS,
     *steps_free.CLOSING,
+    *steps_guarding.LAST,
     *steps_checking.STEPS,
 )

@@ -66,6 +66,10 @@ class Walk:
         """Remember something for later steps."""
         self._known[name] = value
 
+    def keys(self) -> set[str]:
+        """Return the application keys that earlier steps have made."""
+        return {str(value) for name, value in self._known.items() if name.startswith("the key")}
+
     def recall(self, name: str) -> Any:
         """Return what an earlier step remembered.
 
