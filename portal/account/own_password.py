@@ -12,7 +12,6 @@ from portal.services import people
 from portal.web import form_errors, passwords
 from portal.web.access import me, signed_in
 from portal.web.authenticated import begin_session
-from portal.web.confirming import may_use_password
 from portal.web.unit_of_work import in_unit_of_work
 
 
@@ -21,7 +20,7 @@ from portal.web.unit_of_work import in_unit_of_work
 def own_password() -> tuple[str, int] | Response:
     """Ask for the present password and a new one; every other session ends with the change."""
     user = me()
-    if user.password_hash is None or not may_use_password(user):
+    if user.password_hash is None or not passwords.may_use_password(user):
         return render_template("account/password.html", form=None), 200
     form = PasswordForm()
     if request.method == "GET":

@@ -15,7 +15,6 @@ from portal.services.decisions import Refusal
 from portal.web import authenticated, outside_sign_in, passwords
 from portal.web.access import local_path, me, public
 from portal.web.authenticated import begin_session
-from portal.web.confirming import may_use_password
 from portal.web.navigation import portals_for_user
 
 login_manager.session_protection = "basic"
@@ -77,7 +76,7 @@ def sign_in() -> tuple[str, int] | Response:
             page = make_response(_sign_in_page(form, domain, problem=error.message), 429)
             page.headers["Retry-After"] = str(error.seconds)
             return page
-        if user is not None and may_use_password(user):
+        if user is not None:
             begin_session(user)
             return redirect(local_path(form.next.data, _home()), 303)
         return _sign_in_page(form, domain, problem=_WRONG), 401

@@ -48,6 +48,14 @@ class Limit:
 ACCOUNT = Limit(free=5, first=30, longest=15 * 60)
 KNOWN_PLACE = Limit(free=10, first=30, longest=15 * 60)
 ADDRESS = Limit(free=20, first=60, longest=60 * 60)
+#: An address inside a network is often a proxy's, behind which everybody is.
+SHARED_ADDRESS = Limit(free=200, first=60, longest=15 * 60)
+
+
+_INNER = tuple(
+    ipaddress.ip_network(each)
+    for each in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1", "fc00::/7")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +104,7 @@ def _counted_on(name: str, place: Place) -> list[Counted]:
     address = _digest("address", _network(place.address))
     found = [
         Counted(key=account, account=account, limit=ACCOUNT),
-        Counted(key=address, account=None, limit=ADDRESS),
+        Counted(key=address, account=None, limit=_limit_of(place.address)),
     ]
     # In one order, so that two tries never wait for each other in a circle.
     return sorted(found, key=lambda item: item.key)
@@ -107,7 +115,7 @@ def succeeded(name: str, place: Place, counted: list[Counted]) -> None:
     for item in counted:
         row = _locked_row(item.key, item.account)
         # Others behind the same address may be guessing: only this try is taken back there.
-        row.failures = max(row.failures - 1, 0) if item.limit is ADDRESS else 0
+        row.failures = 0 if item.account else max(row.failures - 1, 0)
         if row.failures < item.limit.free:
             row.locked_until = None
     for key in sorted(_places(name, place)):
@@ -182,6 +190,15 @@ def _network(address: str) -> str:
     if found.version == 6:
         return str(ipaddress.ip_network((found, 64), strict=False))
     return str(found)
+
+
+def _limit_of(address: str) -> Limit:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return SHARED_ADDRESS
+    inner = any(found.version == net.version and found in net for net in _INNER)
+    return SHARED_ADDRESS if inner else ADDRESS
 
 
 def _digest(*parts: str) -> str:

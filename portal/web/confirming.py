@@ -17,7 +17,6 @@ from werkzeug.wrappers import Response
 
 from portal import clock
 from portal.errors import TooManyTries
-from portal.models.user import ADMIN, User
 from portal.services import identity_providers
 from portal.vault import SecretUnreadable, vault
 from portal.web import passwords
@@ -51,14 +50,6 @@ def confirmed(view: Callable[P, R]) -> Callable[P, Any]:
     return cast("Callable[P, Any]", guarded)
 
 
-def may_use_password(user: User) -> bool:
-    """Whether a password is enough: not where the tenant has its own identity provider.
-
-    Administrators keep theirs, so that wrong settings of the provider can be mended.
-    """
-    return user.has_role(ADMIN) or identity_providers.enabled_for(user.tenant_domain) is None
-
-
 def _refusal_of_password() -> Response | None:
     """Check what was entered on the page; ``None`` if it is right and the act may go on."""
     waiting = request.form.get(WAITING, "")
@@ -67,8 +58,6 @@ def _refusal_of_password() -> Response | None:
         return _ask("What you had entered was kept for an hour. Go back and enter it again.")
     user = me()
     try:
-        if not may_use_password(user):
-            return _ask(waiting=waiting)
         found = passwords.check(user.qualified_name, request.form.get(PASSWORD, ""), remember=True)
     except TooManyTries as error:
         return _ask(error.message, waiting, retry=error.seconds)
@@ -97,7 +86,7 @@ def _ask(problem: str = "", waiting: str = "", retry: int = 0) -> Response:
         action=request.full_path if request.query_string else request.path,
         back=_page_before(),
         name=user.qualified_name,
-        with_password=user.password_hash is not None and may_use_password(user),
+        with_password=user.password_hash is not None and passwords.may_use_password(user),
         elsewhere=elsewhere,
         fields=(PASSWORD, WAITING),
     )

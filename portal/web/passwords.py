@@ -11,7 +11,8 @@ from flask import Flask, Response, current_app, g, request
 
 from portal.errors import TooManyTries
 from portal.models import User
-from portal.services import accounts, sign_in_guard
+from portal.models.user import ADMIN
+from portal.services import accounts, identity_providers, sign_in_guard
 from portal.services.sign_in_guard import Place
 from portal.web.unit_of_work import in_unit_of_work
 
@@ -26,8 +27,16 @@ def init_app(app: Flask) -> None:
     app.after_request(_remember_browser)
 
 
+def may_use_password(user: User) -> bool:
+    """Whether a password is enough: not where the tenant has its own identity provider.
+
+    Administrators keep theirs, so that wrong settings of the provider can be mended.
+    """
+    return user.has_role(ADMIN) or identity_providers.enabled_for(user.tenant_domain) is None
+
+
 def check(name: str, password: str, *, remember: bool = False) -> User | None:
-    """Return the person if the password is right and they may sign in, else ``None``.
+    """Return the person if the password is right and lets them in, else ``None``.
 
     Counts the try before it looks; must not be called in a unit of work.
 
@@ -44,7 +53,7 @@ def check(name: str, password: str, *, remember: bool = False) -> User | None:
         log.warning("sign_in_locked", account=account, address=place.address, wait=error.seconds)
         raise
     user = accounts.authenticate(name, password)
-    if user is None:
+    if user is None or not may_use_password(user):
         log.warning("sign_in_failed", account=account, address=place.address)
         return None
     if remember and not place.device:

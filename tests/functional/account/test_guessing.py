@@ -134,6 +134,13 @@ def test_one_address_that_tries_many_names_is_locked(app, dana):
     At(app, "203.0.113.9").tries("dana", "open sesame", expect=303)
 
 
+def test_an_address_inside_a_network_may_be_everybodys(app, dana):
+    """A proxy that the portal does not know of: one guesser must not lock all others out."""
+    for number in range(30):
+        At(app, "10.0.0.9").tries(f"name{number}")
+    At(app, "10.0.0.9").tries("dana", "open sesame", expect=303)
+
+
 def test_a_network_of_ipv6_is_one_address(app, dana):
     for number in range(20):
         At(app, f"2001:db8::{number + 1:x}").tries(f"name{number}")

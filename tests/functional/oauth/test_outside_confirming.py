@@ -83,3 +83,29 @@ def test_a_password_is_not_taken_from_who_signs_in_there(jane):
     db.session.commit()
     ask(jane)
     assert jane.client.get("/account/password").status_code == 200
+
+
+@pytest.mark.usefixtures("provider", "tenant")
+def test_no_program_gets_a_token_for_a_password_either(app, browser, factories):
+    """Also a right password opens nothing, tells nothing and counts as wrong."""
+    from portal.models import SignInGuard
+    from portal.services import clients
+    from tests.functional.oauth.conftest import basic
+
+    factories.user("dana", "subscriber")
+    owner = factories.user("ada", "admin")
+    program = clients.Wanted(name="one", grants=["password"])
+    client, secret = clients.register(owner, program)
+    shown = basic(client.client_id, secret)
+    db.session.commit()
+    form = {"grant_type": "password", "username": "dana", "password": "open sesame"}
+    answer = app.test_client().post("/oauth2/token", data=form, headers=shown)
+    assert (answer.status_code, answer.json["error"]) == (400, "invalid_grant")
+    browser.get("/account/sign-in")
+    form = {"username": "dana", "password": "open sesame"}
+    browser.submit("Sign in", form, follow=False, expect=401)
+    assert "portal_browser" not in str(browser.response.headers)
+    failures = db.session.query(SignInGuard.failures).filter(SignInGuard.account_key.is_not(None))
+    assert failures.scalar() == 2
+    form = {"grant_type": "password", "username": "ada", "password": "open sesame"}
+    assert app.test_client().post("/oauth2/token", data=form, headers=shown).status_code == 200
