@@ -165,11 +165,30 @@ def test_a_changed_price_is_out_of_date_until_the_next_save(page, api, factories
     page.post("/account/sign-out", {})
     page.sign_in("admin").get(f"/admin/plans/{uuid}/edit").submit("Save", {"fixed_price": "12"})
     assert "after Save on the Monetization page of Weather" in page.text
+    page.get("/publisher/")
+    assert "An API is out of date" in page.text
+    assert [row for row in table(page).values() if "Update Bronze" in row]
+    page.get(f"/admin/plans/{uuid}/edit")
+    versions = [row.get_text(" ", strip=True) for row in page.soup.select("table tbody tr")]
+    assert versions[0].startswith("2 12.00 USD per month")
+    assert versions[1].startswith("1 Out of date 9.99 USD per month")
+    assert "Weather, until Save on its Monetization page" in versions[1]
     page.get(path)
     assert "Out of date" in table(page)["Bronze"]
     page.submit("Save")
     assert table(page)["Bronze"].count("12.00 USD per month") == 2
     assert "Out of date" not in page.text
+    assert "out of date" not in page.get("/publisher/").text
+
+
+def test_who_has_which_version_is_counted(page, api, factories):
+    enable(page)
+    path = page.response.request.path
+    for _ in range(2):
+        factories.subscription(api=api, policy=api.policies[0], billing="PAID")
+    rows = page.get(path).soup.select("table")[1].select("tbody tr")
+    words = [row.get_text(" ", strip=True) for row in rows]
+    assert words == ["Bronze 1 (present) 9.99 USD per month 2"]
 
 
 def test_an_api_without_commercial_plans_says_so(browser, factories, paula):
