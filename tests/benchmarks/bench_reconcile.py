@@ -6,7 +6,9 @@
 A stub gives canned pages of 100 out, ``--rate`` of them in a second: 25 is what Stripe lets each
 endpoint do. The floor reads every page and does nothing with it. The product is the whole
 comparison of a tenant whose every subscription agrees. Each runs in a process of its own, in turns;
-its memory is how much the process has grown at its largest. Prints one JSON line.
+its memory is how much the process has grown at its largest. Prints one JSON line. Who shares the
+processors measures how busy they are: `product_cpu_seconds` says what the product itself needs, and
+`chrt -r 5` before the command keeps others out of it.
 """
 
 from __future__ import annotations
