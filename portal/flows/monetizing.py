@@ -196,8 +196,7 @@ def _sell(engine: BillingEngine, account: str, sale: Sale, *, has_product: bool)
 
 def _withdraw(api_uuid: str, how: Endings, actor: str) -> list[Leftover]:
     api = _api(api_uuid)
-    if api.is_monetization_enabled or how is not Endings.GO_ON:
-        endings.ask(api, how, actor)
+    endings.ask(api, how, actor)
     monetization.withdraw(api)
     db.session.flush()
     return monetization.leftovers(api, spare_unpaid=False)

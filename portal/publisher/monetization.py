@@ -65,8 +65,7 @@ def _chosen(found: Api) -> Endings | None:
     if chosen in set(Endings):
         return Endings(chosen)
     touched = stopping.affected(found)
-    is_asked = found.is_monetization_enabled and (touched.running or touched.waiting)
-    return None if is_asked else Endings.GO_ON
+    return None if touched.running or touched.waiting else Endings.GO_ON
 
 
 def _ask(found: Api) -> str:

@@ -107,6 +107,15 @@ def test_what_an_outage_interrupts_the_worker_goes_on_with(market, shop):
     assert held(api_id).endings is None
 
 
+def test_who_went_on_can_be_ended_later(market, shop):
+    publisher, api_id, uuids = shop
+    publisher.submit("Save", {"enabled": None}).submit("Take it off sale", {"running": "GO_ON"})
+    assert "Press Save to say what becomes of them." in publisher.text
+    publisher.submit("Save").submit("Take it off sale", {"running": "PERIOD"})
+    assert row_of(uuids["first"]).cancel_at is not None
+    assert held(api_id).endings is None
+
+
 def test_enabling_again_lets_those_that_are_left_go_on(market, shop):
     publisher, api_id, uuids = shop
     publisher.submit("Save", {"enabled": None})
