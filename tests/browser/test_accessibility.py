@@ -65,7 +65,12 @@ def test_the_developer_portal_and_the_payment_pages(
     invoice.click()
     developer.arrives(re.compile("."))
     findings.look("hosted invoice", developer.page)
-    for path in ("/devportal/applications", "/problems/", "/problems/payment-pending"):
+    for path in (
+        "/devportal/applications",
+        "/account/password",
+        "/problems/",
+        "/problems/payment-pending",
+    ):
         developer.opens(path, re.compile("."))
         findings.look(path, developer.page)
     assert {"checkout", "customer-portal", "active", "invoice"} <= set(findings.seen)
@@ -93,7 +98,7 @@ def test_the_publisher_portal(newcomer: Newcomer, width: int, scheme: str) -> No
 def test_the_admin_portal(newcomer: Newcomer, width: int, scheme: str) -> None:
     admin, findings = come(newcomer, "admin", width, scheme)
     admin.signs_in()
-    for page in ("", "configuration", "plans", "usage", "events"):
+    for page in ("", "configuration", "plans", "usage", "events", "audit", "automate"):
         admin.opens(f"/admin/{page}", re.compile("."))
         findings.look(page or "set-up", admin.page)
     for link in ("Add plan", "Edit"):

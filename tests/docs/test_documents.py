@@ -119,6 +119,8 @@ OTHER_WORDS = {
     "TEST_POSTGRESQL_URL",
     "TEST_MYSQL_URL",
     "ON_HOLD",
+    "GO_FREE",
+    "GO_PAID",
     "AM_API",
     "AM_APPLICATION",
     "AM_SUBSCRIPTION",
