@@ -99,7 +99,9 @@ def next_state(local: Local, event: BillingEvent) -> Step:
         after, lines, words = _HANDLERS[event.kind](local, event)  # type: ignore[index]
         # Applied at once, and checked where a fact changed: another invoice may be open, and the
         # times that the engine's servers stamp on events need not be in the order of what happened.
-        checked = after.facts != local.facts
+        # A failure does not say whether the bank still asks.
+        asks = event.kind is EventKind.PAYMENT_FAILED and local.needs_authentication
+        checked = after.facts != local.facts or asks
         return Step(
             local=after, outcome=Outcome.APPLIED, detail=words, lines=lines, refresh=checked
         )

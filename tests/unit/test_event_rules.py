@@ -113,6 +113,12 @@ def test_each_order_ends_as_the_engine_says_once_its_answer_was_read():
         assert not local.needs_authentication
 
 
+def test_whether_the_bank_still_asks_after_another_failure_is_checked():
+    asked = replace(PAID, facts=Facts(billing=Billing.OVERDUE), needs_authentication=True)
+    step = next_state(asked, event(EventKind.PAYMENT_FAILED, 200))
+    assert (step.local.needs_authentication, step.refresh) == (True, True)
+
+
 def test_a_line_tells_the_facts_before_and_after():
     step = next_state(PAID, updated(110, EngineStatus.UNPAID, cancel_at=END_OF_PERIOD))
     note, move = step.lines
