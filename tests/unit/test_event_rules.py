@@ -124,3 +124,20 @@ def test_a_line_tells_the_facts_before_and_after():
     note, move = step.lines
     assert (note.name, note.move, note.before) == ("CANCEL_SCHEDULED", None, note.after)
     assert (move.before.billing, move.after.billing) == (Billing.PAID, Billing.OVERDUE)
+
+
+def test_each_order_goes_on_as_free_once_where_that_was_asked_for():
+    asked = Facts(billing=Billing.PAID, plan_change_pending=True)
+    going = replace(PAID, facts=asked, goes_free=True)
+    free = Facts(billing=Billing.NOT_REQUIRED)
+    planned = updated(110, cancel_at=END_OF_PERIOD)
+    behind = updated(125, EngineStatus.PAST_DUE)
+    for order in itertools.permutations([planned, FAILED, PAID_LATE, behind, deleted(140)]):
+        local, lines = going, []
+        for each in order:
+            step = next_state(local, each)
+            local, lines = step.local, [*lines, *step.lines]
+        assert local.facts == free, [each.type for each in order]
+        assert [line.name for line in lines].count("GO_FREE") == 1
+        assert "END" not in [line.name for line in lines]
+    assert agree(going, snapshot(EngineStatus.CANCELED))[0].facts == free

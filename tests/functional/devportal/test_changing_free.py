@@ -8,6 +8,7 @@ import time_machine
 
 from portal import clock, jobs
 from portal.extensions import db
+from portal.flows import reconciling
 from portal.models import CheckoutAttempt, EngineSubscription, PlanChange, TimelineEntry, UsageBatch
 from portal.services import usage_report
 from tests.functional.devportal.conftest import ACCOUNT, call, row_of
@@ -333,6 +334,8 @@ def test_there_and_back_and_there_again_on_one_subscription(market, free, plans)
     assert standing(free) == ("PerCall", "PAID", "UNBLOCKED")
     assert row_of(free).engine_subscription_id != old
     assert states() == ["DONE"] * 4
+    found = reconciling.run(lambda _tenant: market.engine, grace=timedelta(0), with_usage=True)
+    assert [each.difference for each in found] == []
 
 
 def test_an_event_of_the_plan_before_changes_nothing(market, free, plans):
