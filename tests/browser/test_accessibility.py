@@ -54,6 +54,12 @@ def test_the_developer_portal_and_the_payment_pages(
     developer.makes_application(application)
     subscription = developer.subscribes(application, "Bronze")
     developer.pays()
+    developer.page.goto(subscription)
+    developer.follows("Change plan")
+    findings.look("plans to change to", developer.page)
+    developer.page.get_by_role("link", name="See what it costs: Free").click()
+    developer.arrives(re.compile("to Free"))
+    findings.look("back to the free plan", developer.page)
     developer.reads_invoice(subscription)
     developer.opens_customer_portal(subscription)
     for link in ("Cancel subscription", "Use another card"):
