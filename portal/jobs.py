@@ -146,9 +146,11 @@ def publish_all() -> None:
         publish(run_id)
 
 
-def end_subscriptions(api_id: int) -> None:
-    """End the subscriptions of an API that was taken off sale, as its publisher asked."""
-    stopping.run(engine_of, api_id)
+def end_subscriptions(api_id: int, after: int = 0) -> None:
+    """End the subscriptions of an API that was taken off sale, a page at a time."""
+    last = stopping.run(engine_of, api_id, after)
+    if last is not None:
+        queue.enqueue("end_subscriptions", api_id, last)
 
 
 def read_books() -> None:

@@ -34,22 +34,23 @@ def request(api_uuid: str) -> None:
         queue.enqueue("end_subscriptions", api_id)
 
 
-def run(engine_for: EngineFor, api_id: int) -> int:
-    """End what was asked for at an API; return how many endings failed and are tried again."""
-    after = failed = 0
-    while found := _page(api_id, after):
-        how, actor, rows = found
-        after = rows[-1][0]
-        for _, uuid in rows:
-            try:
-                _end(engine_for, uuid, how, actor)
-            except PortalError as error:
-                db.session.rollback()
-                failed += 1
-                log.warning("ending_failed", subscription=uuid, error=error.message)
-    if not failed:
+def run(engine_for: EngineFor, api_id: int, after: int = 0) -> int | None:
+    """End a page of what was asked for at an API; return after which number more is to be done.
+
+    ``None``: that was the last page. What failed is left for the worker's next sweep.
+    """
+    found = _page(api_id, after)
+    if found is None:
         in_unit_of_work(lambda: _done(api_id))
-    return failed
+        return None
+    how, actor, rows = found
+    for _, uuid in rows:
+        try:
+            _end(engine_for, uuid, how, actor)
+        except PortalError as error:
+            db.session.rollback()
+            log.warning("ending_failed", subscription=uuid, error=error.message)
+    return rows[-1][0]
 
 
 def _page(api_id: int, after: int) -> tuple[Endings, str, list[tuple[int, str]]] | None:
@@ -86,10 +87,15 @@ def _end(engine_for: EngineFor, uuid: str, how: Endings, actor: str) -> None:
         cancelling.at_period_end(engine, uuid, actor=actor)
 
 
-def sweep(engine_for: EngineFor, limit: int = 10) -> int:
-    """Go on with endings that a crash or a missing answer has left; return of how many APIs."""
+def sweep(engine_for: EngineFor, limit: int = 5) -> int:
+    """Go on with endings that a crash or a missing answer has left; return of how many APIs.
+
+    A page of each: the sweep has other work as well, and comes again in a minute.
+    """
     found = stopping.pending(limit)
     db.session.rollback()
     for api_id in found:
-        run(engine_for, api_id)
+        last = run(engine_for, api_id)
+        if last is not None and _page(api_id, last) is None:
+            in_unit_of_work(lambda number=api_id: _done(number))  # type: ignore[misc]
     return len(found)

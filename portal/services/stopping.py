@@ -21,8 +21,8 @@ from portal.models import (
 )
 from portal.money import Money
 
-#: What is done in one go before the next are looked up.
-PAGE = 100
+#: What is done in one go before other work has its turn.
+PAGE = 50
 _RUNNING = (Billing.PAID, Billing.GRACE, Billing.OVERDUE)
 
 

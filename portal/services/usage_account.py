@@ -179,7 +179,8 @@ def _acknowledged(subscription_ids: Sequence[int], end: datetime) -> Any:
         .select_from(Subscription)
         .join(
             EngineSubscription,
-            EngineSubscription.am_subscription_id == Subscription.subscription_id,
+            # Not those of a paid plan before: each would count the same batches again.
+            EngineSubscription.subscription_id == Subscription.engine_subscription_id,
         )
         .join(EnginePrice, EnginePrice.mapping_id == EngineSubscription.mapping_id)
         .join(SharedCustomer, SharedCustomer.id == EngineSubscription.shared_customer_id)

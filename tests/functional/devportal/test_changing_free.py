@@ -10,7 +10,7 @@ from portal import clock, jobs
 from portal.extensions import db
 from portal.flows import reconciling
 from portal.models import CheckoutAttempt, EngineSubscription, PlanChange, TimelineEntry, UsageBatch
-from portal.services import usage_report
+from portal.services import usage_account, usage_report
 from tests.functional.devportal.conftest import ACCOUNT, call, row_of
 
 WEBHOOK = "/api/am/stripe/webhook?tenantDomain=carbon.super"
@@ -336,6 +336,19 @@ def test_there_and_back_and_there_again_on_one_subscription(market, free, plans)
     assert states() == ["DONE"] * 4
     found = reconciling.run(lambda _tenant: market.engine, grace=timedelta(0), with_usage=True)
     assert [each.difference for each in found] == []
+
+
+def test_usage_is_compared_with_the_present_meter_only(market, paid, plans):
+    uuid = paid("PerCall")
+    call(uuid, 3)
+    jobs.publish_all()
+    market.browser.get(path(uuid, plans["Free"])).submit("Change now")
+    deliver(market, market.engine.provider.pay(ask(market, uuid, plans["PerCall"])))
+    with time_machine.travel(clock.now() + timedelta(seconds=2)):
+        call(uuid, 4)
+        jobs.publish_all()
+        (meter,) = usage_account.meters([row_of(uuid).subscription_id], clock.now())
+        assert meter.expected in (4, 7)
 
 
 def test_an_event_of_the_plan_before_changes_nothing(market, free, plans):
