@@ -176,7 +176,7 @@ def _compiled_statements() -> Iterator[None]:
         engine = make(self, bind_key, options, app)
         kind = (engine.dialect.name, options.get("isolation_level"))
         first = known.get(kind)
-        if first is None or not hasattr(first.dialect, "server_version_info"):
+        if first is None or getattr(first.dialect, "server_version_info", None) is None:
             known[kind] = engine  # A dialect is complete when its first engine has connected.
         else:
             engine.dialect = engine.pool._dialect = first.dialect
