@@ -47,7 +47,7 @@ class Limit:
 
 ACCOUNT = Limit(free=5, first=30, longest=15 * 60)
 KNOWN_PLACE = Limit(free=10, first=30, longest=15 * 60)
-ADDRESS = Limit(free=20, first=60, longest=60 * 60)
+ADDRESS = Limit(free=20, first=60, longest=15 * 60)
 #: An address inside a network is often a proxy's, behind which everybody is.
 SHARED_ADDRESS = Limit(free=200, first=60, longest=15 * 60)
 
