@@ -34,7 +34,7 @@ from portal.flows import (
     warning,
 )
 from portal.models import Subscription, Tenant
-from portal.services import expiry, sessions, sign_in_guard
+from portal.services import expiry, inbox, sessions, sign_in_guard
 from portal.services import publishing as runs
 from portal.web import queue
 from portal.web.engines import engine_of, settings
@@ -159,9 +159,10 @@ def read_books() -> None:
 
 
 def forget() -> None:
-    """Delete codes, tokens, keys, ended sessions and failed sign-ins that say nothing any more."""
-    for some in (expiry.forget_some, sessions.forget_some, sign_in_guard.forget_some):
-        while in_unit_of_work(some):
+    """Delete what is of no use any more: codes, tokens, sessions, failed sign-ins, old events."""
+    kinds = (expiry, sessions, sign_in_guard, inbox)
+    for kind in kinds:
+        while in_unit_of_work(kind.forget_some):
             pass
 
 

@@ -2,12 +2,17 @@
 
 import json
 
-from flask import render_template, request
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
 
 from portal import clock
 from portal.admin import bp
-from portal.services import event_log
+from portal.errors import PortalError
+from portal.flows import replaying
+from portal.services import event_log, inbox, situations
+from portal.web import queue
 from portal.web.access import admin_only, me
+from portal.web.engines import engine_of
 
 
 @bp.get("/events")
@@ -23,6 +28,8 @@ def events() -> str:
         choices=event_log.choices(tenant_id),
         kind=kind,
         outcome=outcome,
+        dead=event_log.dead(tenant_id),
+        kept_days=inbox.KEPT_FOR.days,
         refused=me().tenant.refused_events,
         refused_at=me().tenant.last_refused_event_at,
     )
@@ -39,4 +46,38 @@ def event(event_id: str) -> str:
         created=clock.from_epoch(found.created),
         body=json.dumps(found.payload, indent=2, ensure_ascii=False),
         subscription=event_log.subscription_of(found),
+        lines=[situations.happening(line) for line in event_log.lines_of(found)],
+        kept_until=found.received_at + inbox.KEPT_FOR,
     )
+
+
+@bp.get("/events/<event_id>/replay")
+@admin_only
+def try_replay(event_id: str) -> str:
+    """Say what the event would change if it came now; nothing is kept of it."""
+    found = event_log.one(me().tenant_id, event_id)
+    number, replay, problem = found.inbox_id, None, ""
+    try:
+        replay = replaying.preview(engine_of, number)
+    except PortalError as error:
+        problem = error.message
+    found = event_log.one(me().tenant_id, event_id)
+    return render_template(
+        "admin/event_replay.html", event=found, replay=replay, problem=problem,
+        subscription=event_log.subscription_of(found),
+    )  # fmt: skip
+
+
+@bp.post("/events/<event_id>/replay")
+@admin_only
+def replay_event(event_id: str) -> Response:
+    """Give the event its effect again."""
+    found = event_log.one(me().tenant_id, event_id)
+    try:
+        done = replaying.replay(engine_of, found.inbox_id)
+    except PortalError as error:
+        flash(error.message, "danger")
+    else:
+        flash(f"Replayed: {done.detail}", "success" if done.changes else "info")
+        queue.enqueue("wake")
+    return redirect(url_for("admin.event", event_id=event_id), 303)

@@ -74,7 +74,7 @@ class Api(Model):
     tenant: Mapped[Tenant] = relationship(lazy="joined", innerjoin=True)
     provider: Mapped[User] = relationship(lazy="joined", innerjoin=True)
     policies: Mapped[list[Policy]] = relationship(
-        secondary="am_api_policy", lazy="selectin", order_by="Policy.policy_id"
+        secondary="am_api_policy", order_by="Policy.policy_id"
     )
 
     __mapper_args__ = {"version_id_col": revision}  # noqa: RUF012 - SQLAlchemy's own way

@@ -39,7 +39,7 @@ class User(Model):
 
     tenant: Mapped[Tenant] = relationship(lazy="joined", innerjoin=True)
     role_rows: Mapped[list["UserRole"]] = relationship(
-        lazy="selectin", cascade="all, delete-orphan", order_by="UserRole.role"
+        cascade="all, delete-orphan", order_by="UserRole.role"
     )
 
     is_anonymous = False

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.attributes import flag_modified
 
 from portal.errors import Conflict, Invalid
@@ -68,7 +69,9 @@ def listed(user: User, number: int | Slice = 1, *, search: str = "") -> Page[Api
     if not user.has_role(ADMIN):
         query = query.where(Api.provider_id == user.user_id)
     order = (func.lower(Api.api_name), Api.api_version, Api.api_id)
-    page: Page[Api] = page_of(query.order_by(*order), number, per_page=PER_PAGE)
+    plans = selectinload(Api.policies).joinedload(Policy.versions)
+    query = query.order_by(*order).options(plans)
+    page: Page[Api] = page_of(query, number, per_page=PER_PAGE)
     counted = db.session.execute(
         select(Subscription.api_id, func.count())
         .where(

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from portal import rating
 from portal.extensions import db
@@ -19,6 +21,7 @@ from portal.models import (
     Subscription,
     User,
 )
+from portal.models.api import ApiPolicy
 from portal.money import Money
 from portal.services import apis, markdown, members
 from portal.services.paging import Page, Slice, page_of
@@ -113,8 +116,31 @@ def published(user: User, search: str = "", number: int | Slice = 1) -> Page[Ent
         .order_by(Api.api_name, Api.api_version, Api.api_id)
     )
     page: Page[Api] = page_of(apis.found_by(query, search), number, per_page=PER_PAGE)
-    offers = _offers({api.api_id for api in page.items if api.is_monetization_enabled})
+    offers = _attach_plans(page.items)
     return page.map(lambda api: Entry(api=api, plans=_plans(api, user, offers)))
+
+
+def _attach_plans(found: Sequence[Api]) -> dict[tuple[int, str], Offer]:
+    """Load the plans of APIs with their versions, and return what they are sold at: one query."""
+    kept = {api.api_id: api for api in found}
+    plans: dict[int, list[Policy]] = {api_id: [] for api_id in kept}
+    offers = {}
+    rows = db.session.execute(
+        select(ApiPolicy.api_id, Policy, Offer)
+        .join(Policy, Policy.policy_id == ApiPolicy.policy_id)
+        .outerjoin(Offer, (Offer.api_id == ApiPolicy.api_id) & (Offer.tier_name == Policy.name))
+        .where(ApiPolicy.api_id.in_(kept))
+        .order_by(Policy.policy_id)
+        # Not every plan is sold: an inner join to the price would leave the others out.
+        .options(joinedload(Policy.versions), joinedload(Offer.price, innerjoin=False))
+    ).unique()
+    for api_id, policy, offer in rows:
+        plans[api_id].append(policy)
+        if offer is not None and kept[api_id].is_monetization_enabled:
+            offers[api_id, offer.tier_name] = offer
+    for api_id, api in kept.items():
+        set_committed_value(api, "policies", plans[api_id])
+    return offers
 
 
 def plans_of(api: Api, user: User) -> list[Plan]:

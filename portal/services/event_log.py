@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import defer
 
 from portal.errors import NotFound
 from portal.extensions import db
 from portal.models.inbox import InboxEvent, Outcome
-from portal.models.subscription import Subscription
+from portal.models.subscription import Subscription, TimelineEntry
 from portal.services.paging import Page, page_of
 
 PER_PAGE = 50
@@ -48,6 +48,27 @@ def choices(tenant_id: int) -> Choices:
         select(InboxEvent.type).where(InboxEvent.tenant_id == tenant_id).distinct()
     )
     return Choices(types=sorted(types), outcomes=[outcome.value for outcome in Outcome])
+
+
+def dead(tenant_id: int) -> int:
+    """Return how many of the tenant's events were given up."""
+    query = select(func.count()).where(
+        InboxEvent.tenant_id == tenant_id, InboxEvent.outcome == Outcome.DEAD
+    )
+    return db.session.scalar(query) or 0
+
+
+def lines_of(event: InboxEvent) -> Sequence[TimelineEntry]:
+    """Return what an event has written to the timeline of its subscription."""
+    return db.session.scalars(
+        select(TimelineEntry)
+        .join(Subscription, Subscription.uuid == TimelineEntry.subscription_uuid)
+        .where(
+            Subscription.tenant_id == event.tenant_id,
+            TimelineEntry.stripe_event_id == event.event_id,
+        )
+        .order_by(TimelineEntry.entry_id)
+    ).all()
 
 
 def one(tenant_id: int, event_id: str) -> InboxEvent:

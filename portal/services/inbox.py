@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, select, update
+from sqlalchemy import CursorResult, Select, delete, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from portal import clock
@@ -169,6 +169,31 @@ def retry(row: InboxEvent, tenant: Tenant, event: BillingEvent) -> Result:
     result = billing_events.apply(tenant, event)
     keep(row, result)
     return result
+
+
+def replay(row: InboxEvent, tenant: Tenant, event: BillingEvent) -> Result:
+    """Give an event its effect again because a person asks. A parked one gets all of its tries.
+
+    What it did the first time stays on it, unless it does something now.
+    """
+    row.attempts = 1
+    result = billing_events.apply(tenant, event)
+    if row.outcome != Outcome.APPLIED or result.before != result.after:
+        keep(row, result)
+    return result
+
+
+def forget_some() -> int:
+    """Delete at most 500 events that are older than :data:`KEPT_FOR`; return how many."""
+    # Of the oldest, so that the table is not searched where nothing has come of age.
+    oldest = db.session.execute(
+        select(InboxEvent.inbox_id, InboxEvent.received_at).order_by(InboxEvent.inbox_id).limit(500)
+    )
+    past = clock.now() - KEPT_FOR
+    ids = [inbox_id for inbox_id, received_at in oldest if received_at < past]
+    if ids:
+        db.session.execute(delete(InboxEvent).where(InboxEvent.inbox_id.in_(ids)))
+    return len(ids)
 
 
 def refuse(tenant: Tenant) -> None:

@@ -76,25 +76,37 @@ class Page(Generic[T]):
 
 
 def page_of(query: Select[Any], number: int | Slice, *, per_page: int = PER_PAGE) -> Page[Any]:
-    """Run a query for one page: two statements, whatever the number of rows.
+    """Run a query for one page: one statement for rows of one column, else two.
 
     A number beyond either end is answered with the nearest page, so that no address is a dead
     end. A slice is answered as it is, empty beyond the end. Rows of one column come as the
     column's value.
     """
+    if isinstance(number, Slice):
+        items, total = _rows(query, number.limit, number.offset)
+        page, per_page = number.offset // number.limit + 1, number.limit
+        return Page(items=items, page=page, per_page=per_page, total=total)
+    page = max(number, 1)
+    items, total = _rows(query, per_page, (page - 1) * per_page)
+    if not items and total:
+        page = -(-total // per_page)
+        items, total = _rows(query, per_page, (page - 1) * per_page)
+    return Page(items=items, page=page if items else 1, per_page=per_page, total=total)
+
+
+def _rows(query: Select[Any], limit: int, offset: int) -> tuple[Sequence[Any], int]:
+    """Return some rows, and how many there are in all."""
     counted = select(func.count()).select_from(
         query.with_only_columns(*_keys(query)).order_by(None).subquery()
     )
-    total = db.session.scalar(counted) or 0
-    if isinstance(number, Slice):
-        per_page, offset = number.limit, number.offset
-        page = offset // per_page + 1
-    else:
-        page = min(max(number, 1), max(1, -(-total // per_page)))
-        offset = (page - 1) * per_page
-    rows = db.session.execute(query.limit(per_page).offset(offset)).unique()
-    items = rows.scalars().all() if len(query.column_descriptions) == 1 else rows.all()
-    return Page(items=items, page=page, per_page=per_page, total=total)
+    part = query.limit(limit).offset(offset)
+    if len(query.column_descriptions) > 1:
+        total = db.session.scalar(counted) or 0
+        return db.session.execute(part).unique().all(), total
+    rows = db.session.execute(part.add_columns(counted.scalar_subquery())).unique().all()
+    if rows:
+        return [row[0] for row in rows], rows[0][1]
+    return [], db.session.scalar(counted) or 0 if offset else 0
 
 
 def _keys(query: Select[Any]) -> Sequence[Any]:

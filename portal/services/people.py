@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import selectinload
 
 from portal import clock
 from portal.errors import Conflict, Invalid, NotFound
@@ -51,6 +52,7 @@ def new_password() -> str:
 def listed(tenant: Tenant, number: int, search: str = "") -> Page[User]:
     """Return a page of the tenant's people by name; their roles come with one more query."""
     query = select(User).where(User.tenant_id == tenant.tenant_id)
+    query = query.options(selectinload(User.role_rows))
     if search:
         part = search.lower()
         query = query.where(

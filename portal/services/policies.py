@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import joinedload
 from sqlalchemy.orm.attributes import flag_modified
 
 from portal import clock
@@ -26,11 +27,13 @@ from portal.services.plan_rules import CleanPlan, PlanDraft, Price, check
 
 def listed(tenant_id: int) -> Sequence[Policy]:
     """Return the tenant's plans by name."""
-    return db.session.scalars(
+    found = db.session.scalars(
         select(Policy)
         .where(Policy.tenant_id == tenant_id, Policy.deleted_at.is_(None))
         .order_by(func.lower(Policy.name), Policy.policy_id)
-    ).all()
+        .options(joinedload(Policy.versions))
+    )
+    return found.unique().all()
 
 
 def page(tenant_id: int, number: int | Slice) -> Page[Policy]:

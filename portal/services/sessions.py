@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import joinedload
 
 from portal import clock
 from portal.extensions import db
@@ -24,7 +25,8 @@ def person(session_id: str, mark: str) -> User | None:
     """
     uuid, _, epoch = session_id.rpartition(".")
     ended = exists().where(EndedSession.session_hash == _digest(mark))
-    user = db.session.scalars(select(User).where(User.uuid == uuid, ~ended)).one_or_none()
+    found = select(User).where(User.uuid == uuid, ~ended).options(joinedload(User.role_rows))
+    user = db.session.scalars(found).unique().one_or_none()
     if user is None or user.disabled or str(user.session_epoch) != epoch:
         return None
     return user

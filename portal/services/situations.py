@@ -230,10 +230,11 @@ def history(subscription: Subscription) -> list[Happening]:
         .order_by(TimelineEntry.line.desc())
         .limit(NEWEST)
     )
-    return [_happening(entry) for entry in entries]
+    return [happening(entry) for entry in entries]
 
 
-def _happening(entry: TimelineEntry) -> Happening:
+def happening(entry: TimelineEntry) -> Happening:
+    """Return a line of a timeline as pages show it."""
     plain = entry.move.replace("_", " ").capitalize()
     title, icon, tone = _TITLES.get(entry.move, (plain, "circle-dot", "mute"))
     detail = entry.because

@@ -305,6 +305,8 @@ ROUTES = {
         POST /admin/approvals/refunds/<int:number>
         POST /admin/drift/<int:drift_id>
         GET /admin/events/<event_id>
+        GET /admin/events/<event_id>/replay
+        POST /admin/events/<event_id>/replay
         GET /admin/mailbox/<int:mail_id>
         GET /admin/people/<uuid:uuid>
         POST /admin/people/<uuid:uuid>

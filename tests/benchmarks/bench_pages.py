@@ -1,0 +1,139 @@
+"""How many pages with a list are answered a second, against a bare page of as many rows.
+
+    python -m tests.benchmarks.bench_pages --database postgresql+psycopg://… [--pairs 5]
+
+The floor is a Flask app with one page: one query of 50 rows with one join through SQLAlchemy Core,
+a template and a layout, no session and nobody who has signed in. The product is the portal with a
+person who has signed in, its rules, headers and components. Both are served alike, eight requests
+at a time, and alternate in one run. Prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from http.cookies import SimpleCookie
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import requests
+import sqlalchemy as sa
+
+from portal import clock
+from portal.cli.processes import Servers, free_ports
+from portal.extensions import db
+from portal.models import InboxEvent
+from tests.benchmarks import events, loading, stage
+from tests.support.factories import Factories
+
+TARGET = 0.75
+ROWS, EVENTS = 60, 2_000
+#: The pages with 50 rows, and the catalogue with 12 of its own; and who looks at them.
+PAGES = {"/admin/events": "admin", "/admin/approvals": "admin", "/devportal/": "dana"}
+
+
+def measure(url: str, folder: Path, pairs: int, count: int) -> dict[str, Any]:
+    """Alternate the floor and each page."""
+    floor, port = free_ports(2)
+    env = stage.environment(url, folder)
+    with stage.emptied(url) as engine, Servers(folder / "logs") as servers:
+        with stage.filled(env):
+            _fill()
+        with engine.begin() as connection:
+            connection.exec_driver_sql("ANALYZE")
+        here = {"PYTHONPATH": str(stage.ROOT), "FLOOR_DATABASE": url}
+        stage.serve(servers, "floor", "tests.benchmarks.floors:page()", floor, here)
+        stage.serve(servers, "portal", "wsgi:app", port, env)
+        cookies = {name: _sign_in(port, name) for name in set(PAGES.values())}
+
+        def bare() -> float:
+            return loading.drive(floor, [loading.get("/rows")] * count).require(200).rate
+
+        pages = {
+            path: _compare(pairs, bare, _asking(port, path, cookies[who], count))
+            for path, who in PAGES.items()
+        }
+    ratios = [page["ratio"] for page in pages.values()]
+    return {
+        "benchmark": "pages",
+        "requests": count,
+        "pairs": pairs,
+        "pages": pages,
+        "target_ratio": TARGET,
+        "load": [round(each, 1) for each in os.getloadavg()],
+        "passed": min(ratios) >= TARGET,
+    }
+
+
+def _fill() -> None:
+    make = Factories()
+    make.user("admin", "admin")
+    sold = events.sell(make, ROWS)
+    values = [
+        {
+            "tenant_id": 1, "event_id": f"evt_{number:08d}", "type": "invoice.payment_succeeded",
+            "account": events.ACCOUNT, "livemode": False, "created": 1_780_000_000 + number,
+            "received_at": clock.now(), "payload_zlib": InboxEvent.pack(b"{}" * 500),
+            "outcome": "applied", "detail": "The invoice is paid.", "deliveries": 1, "attempts": 1,
+            "status_before": "BLOCKED", "status_after": "UNBLOCKED",
+            "am_subscription_id": sold[number % ROWS].number,
+        }
+        for number in range(EVENTS)
+    ]  # fmt: skip
+    db.session.execute(sa.insert(InboxEvent), values)
+    db.session.commit()
+    waiting = make.fixed_policy(name="Waiting")
+    api = make.api("Locale", waiting)
+    owner = make.user("pat2", "subscriber")
+    for number in range(ROWS):
+        application = make.application(f"Waits {number}", owner=owner)
+        make.subscription(
+            api=api, application=application, policy=waiting, billing="PAID", approval="PENDING"
+        )
+
+
+def _sign_in(port: int, name: str) -> str:
+    """Sign a person in through the page; return the cookie."""
+    origin = f"http://127.0.0.1:{port}"
+    with requests.Session() as session:
+        page = session.get(f"{origin}/account/sign-in", timeout=60).text
+        token = page.split('name="csrf_token"')[1].split('value="')[1].split('"')[0]
+        form = {"csrf_token": token, "username": name, "password": "open sesame"}
+        session.post(f"{origin}/account/sign-in", data=form, timeout=60, allow_redirects=False)
+        found: SimpleCookie = SimpleCookie(session.cookies.get_dict())
+        return "; ".join(f"{each.key}={each.value}" for each in found.values())
+
+
+def _asking(port: int, path: str, cookie: str, count: int) -> Callable[[], float]:
+    return lambda: loading.drive(port, [loading.get(path, cookie)] * count).require(200).rate
+
+
+def _compare(pairs: int, floor: Callable[[], float], page: Callable[[], float]) -> dict[str, Any]:
+    rows = [(floor(), page()) for _ in range(pairs + 1)][1:]
+    ratios = [second / first for first, second in rows]
+    return {
+        "ratio": round(median(ratios), 2),
+        "ratios": [round(each, 2) for each in ratios],
+        "rates": [round(median(row[side] for row in rows)) for side in (0, 1)],
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--database", required=True, help="PostgreSQL; everything in it is deleted")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=200)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(chosen.database, Path(folder), chosen.pairs, chosen.requests)
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What the main lists ask the database: little, and the same for five rows and fifty."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from portal.models import InboxEvent
+from tests.support import statements
+from tests.support.browser import Browser
+from tests.support.factories import Factories
+
+MOST = 4
+FEW, MANY = 5, 50
+
+
+@dataclass
+class Rows:
+    """Adds rows to every list: APIs, applications, subscriptions of one of each, events."""
+
+    factories: Factories
+    plan: Any
+    people: dict[str, Any]
+    api: Any
+    application: Any
+    number: int = 0
+
+    def up_to(self, count: int) -> None:
+        while self.number < count:
+            self.number += 1
+            self.add(self.number)
+
+    def add(self, number: int) -> None:
+        make, plan = self.factories, self.plan
+        api = make.api(f"Api{number}", plan, provider=self.people["pat"])
+        application = make.application(f"App{number}", owner=self.people["dana"])
+        make.subscription(api=api, application=self.application, policy=plan)
+        row = make.subscription(api=self.api, application=application, policy=plan)
+        body = json.dumps({"id": f"evt_{number}"}).encode()
+        event = InboxEvent(
+            tenant_id=api.tenant_id, event_id=f"evt_{number}", type="invoice.paid",
+            livemode=False, created=1_780_000_000, outcome="applied",
+            payload_zlib=InboxEvent.pack(body), am_subscription_id=row.subscription_id,
+        )  # fmt: skip
+        make.save(event)
+
+
+@pytest.fixture
+def rows(factories) -> Rows:
+    roles = {"pat": "publisher", "dana": "subscriber", "admin": "admin"}
+    people = {name: factories.user(name, role) for name, role in roles.items()}
+    plan = factories.policy(name="Free")
+    api = factories.api("Weather", plan, provider=people["pat"])
+    application = factories.application("Phone", owner=people["dana"])
+    return Rows(factories, plan, people, api, application)
+
+
+#: Two lists on one page, and pages that first look whether books are to be read at Stripe.
+MORE = {
+    "/devportal/applications/{application}/subscriptions": 5,
+    "/devportal/invoices": 8,
+    "/publisher/revenue": 7,
+}
+#: Each list, and who looks at it.
+LISTS = {
+    "/devportal/": "dana",
+    "/devportal/applications": "dana",
+    "/devportal/applications/{application}/subscriptions": "dana",
+    "/devportal/invoices": "dana",
+    "/devportal/notices": "dana",
+    "/publisher/": "pat",
+    "/publisher/apis/{api}/subscriptions": "pat",
+    "/publisher/revenue": "pat",
+    "/publisher/revenue/invoices": "pat",
+    "/publisher/plans": "pat",
+    "/admin/events": "admin",
+    "/admin/plans": "admin",
+    "/admin/approvals": "admin",
+    "/admin/people": "admin",
+    "/admin/drift": "admin",
+    "/admin/usage/subscriptions": "admin",
+}
+
+
+def test_every_list_asks_little_and_as_much_for_fifty_rows_as_for_five(app, rows: Rows) -> None:
+    browsers = {name: Browser(app).sign_in(name) for name in rows.people}
+    names = {"application": rows.application.uuid, "api": rows.api.api_uuid}
+    counts: dict[str, list[int]] = {}
+    for many in (FEW, MANY):
+        rows.up_to(many)
+        for path, who in LISTS.items():
+            address = path.format(**names)
+            cost = statements.count(lambda who=who, at=address: browsers[who].get(at))
+            counts.setdefault(path, []).append(cost)
+    assert {path: pair for path, pair in counts.items() if pair[0] != pair[1]} == {}
+    allowed = {path: MORE.get(path, MOST) for path in counts}
+    assert {path: pair for path, pair in counts.items() if max(pair) > allowed[path]} == {}
