@@ -1,6 +1,7 @@
 """All steps of the tour, in the order in which they are taken."""
 
 from portal.cli.tour import (
+    steps_approving,
     steps_buying,
     steps_checking,
     steps_ending,
@@ -31,6 +32,7 @@ STEPS: tuple[Step, ...] = (
     *steps_renewals.STEPS,
     *steps_ending.STEPS,
     *steps_free.STEPS,
+    *steps_approving.STEPS,
     *steps_outages.STEPS,
     *steps_free.CLOSING,
     *steps_guarding.LAST,
