@@ -56,8 +56,10 @@ def rows(factories) -> Rows:
     return Rows(factories, plan, people, api, application)
 
 
-#: Two lists on one page, and pages that first look whether books are to be read at Stripe.
+#: Two lists on one page, prices that are out of date beside subscribers that are counted, and pages
+#: that first look whether books are to be read at Stripe.
 MORE = {
+    "/publisher/": 5,
     "/devportal/applications/{application}/subscriptions": 5,
     "/devportal/invoices": 8,
     "/publisher/revenue": 7,
