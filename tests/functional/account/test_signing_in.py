@@ -1,5 +1,7 @@
 """Signing in and out."""
 
+from urllib.parse import urljoin, urlsplit
+
 import pytest
 
 from portal.extensions import db
@@ -125,6 +127,41 @@ def test_what_a_browser_could_read_as_another_site_is_replaced(target):
         assert local_path(target, "/home") == "/home"
         return
     assert local_path(target, "/home") == "/home"
+
+
+HOSTS = ("evil.example", "evil.example:443", "[::1]", "127.0.0.1.evil.example", "ⓔvil.example")
+STARTS = [
+    *(
+        "//",
+        "///",
+        "////",
+        "/\\",
+        "\\\\",
+        "\\/",
+        "/\t/",
+        "/\n/",
+        "/\r/",
+        "\t//",
+        "\x00//",
+        "\x0b//",
+    ),
+    *(" //", "/ /", "https://", "https:", "https:/", "http://", "hTTps://", "ftp://", "//user@"),
+    *("//user:pass@", "/@", "/..//@", "javascript://", "data:text/html,", "vbscript:", "file:///"),
+    *("／／", "/／", "。//", "/\u2028//", "/%2f", "/%5c", "/%09/", "/.//", "/..//", "/;//", "?//"),
+    *("#//", "/?next=//", "/#//", "/a/../..//", "/\x7f//", "/\x85//", "/\u200b//", ".//", ""),
+]
+
+
+@pytest.mark.parametrize("start", STARTS, ids=ascii)
+def test_wherever_it_begins_it_ends_on_this_portal(start):
+    """As browsers read it: tabs and line ends are dropped, and a backslash is a slash."""
+    for host in HOSTS:
+        kept = local_path(start + host, "/home")
+        read = "".join(char for char in kept if char not in "\t\n\r").strip().replace("\\", "/")
+        found = urlsplit(urljoin("https://portal.example/account/sign-in", read))
+        assert (found.scheme, found.netloc) == ("https", "portal.example"), kept
+        assert kept.startswith("/")
+        assert not kept.startswith("//")
 
 
 @pytest.mark.parametrize("target", ["/devportal/", "/a?next=/b", "/api/am/stripe/x?y=1&z=2"])
