@@ -41,7 +41,7 @@ def last():
 def test_a_change_is_told_before_and_after_and_secrets_are_not(admin):
     configure(admin, platform_key=KEY, webhook_secret=HOOK)
     admin.get(PAGE)
-    assert "Changed the advanced configuration" in admin.text
+    assert "Changed the advanced configuration Configuration carbon.super" in admin.text
     assert "grace_days 0 → 3" in admin.text
     assert "platform_key_sealed a secret → a new secret" in admin.text
     entry = last()
