@@ -59,7 +59,7 @@ class Api(Model):
     sandbox_endpoint_url: Mapped[str | None] = mapped_column(Text)
     """Where calls with a sandbox key go; ``None`` means the same back end."""
     status: Mapped[str] = mapped_column(String(20), default=Lifecycle.CREATED)
-    definition: Mapped[str | None] = mapped_column(long_text())
+    definition: Mapped[str | None] = mapped_column(long_text(), deferred=True)
     """The OpenAPI document as JSON, if there is one."""
     is_monetization_enabled: Mapped[bool] = mapped_column(Boolean, default=False)
     monetization_properties_sealed: Mapped[str | None] = mapped_column(Text)
