@@ -77,12 +77,16 @@ def compare(side: Side) -> Iterator[Difference]:
 
 
 def _records(side: Side, after: int) -> list[tuple[int, str]]:
-    return reconciling.living_ids(side.tenant_id, side.account, after)
+    return reconciling.open_ids(side.tenant_id, side.account, after)
 
 
 def _missing_there(side: Side, engine_ids: list[str]) -> list[Pair]:
     found = read(lambda: reconciling.sold_as(side.tenant_id, side.account, engine_ids))
-    return [Pair(side=side, ours=ours, theirs=None) for ours in found.values()]
+    return [
+        Pair(side=side, ours=ours, theirs=None)
+        for ours in found.values()
+        if not ours.ended and ours.engine_id == ours.current_id
+    ]
 
 
 def _pairs(side: Side, page: list[SubscriptionSnapshot]) -> list[Pair]:

@@ -111,21 +111,19 @@ def named(tenant_id: int, account: str, uuids: Iterable[str]) -> dict[str, Sold]
     return {row[1]: _sold(row, None, None) for row in rows}
 
 
-def living_ids(tenant_id: int, account: str, after: int) -> list[tuple[int, str]]:
-    """Return a block of the billing records whose subscription lives here, after a record.
+def open_ids(tenant_id: int, account: str, after: int) -> list[tuple[int, str]]:
+    """Return a block of the billing records that are open, after a record.
 
-    Each with its number and the engine's id.
+    Each with its number and the engine's id. From one table only: a planner that does not know
+    yet how large the others are would join all of them for each block.
     """
     rows = db.session.execute(
         select(EngineSubscription.id, EngineSubscription.subscription_id)
-        .join(
-            Subscription, Subscription.engine_subscription_id == EngineSubscription.subscription_id
-        )
         .where(
             EngineSubscription.tenant_id == tenant_id,
             EngineSubscription.connected_account == account,
             EngineSubscription.id > after,
-            Subscription.ended_at.is_(None),
+            EngineSubscription.cancelled_at.is_(None),
         )
         .order_by(EngineSubscription.id)
         .limit(BLOCK)
