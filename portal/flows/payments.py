@@ -23,6 +23,7 @@ from portal.billing.engine import (
 from portal.errors import (
     BillingEngineError,
     Conflict,
+    EngineAccessDenied,
     EngineUnavailable,
     NotFound,
     PortalError,
@@ -284,13 +285,25 @@ def close_page(engine_for: EngineFor, attempt_id: int) -> None:
     """Close a payment page so that nobody can pay there; a payment that was quicker counts."""
     attempt = db.session.get_one(CheckoutAttempt, attempt_id)
     account, session_id = attempt.connected_account, attempt.session_id
+    reference, customer_id = attempt.open_key, attempt.customer.shared_customer_id
     engine = engine_for(db.session.get_one(Tenant, attempt.tenant_id))
     db.session.rollback()
+    if session_id is None and reference is not None and customer_id is not None:
+        session_id = _unanswered(engine, account, reference)
     if session_id is None:
         # Its address was never shown to anybody, so nobody can pay there.
         _give_up(attempt_id)
     else:
         _apply_page(attempt_id, engine.expire_checkout(account, session_id), actor="stripe")
+
+
+def _unanswered(engine: BillingEngine, account: str, reference: str) -> str | None:
+    """Find an open page that was made, and whose answer was lost."""
+    try:
+        pages = engine.open_checkouts(account)
+        return next((page.session_id for page in pages if page.reference == reference), None)
+    except EngineAccessDenied:
+        return None
 
 
 # --- what the worker does -------------------------------------------------------------------

@@ -81,24 +81,38 @@ def test_f25_a_payment_that_crosses_a_cancellation_is_never_kept_without_service
     hold(sale, *told)
 
 
-def test_a_page_whose_address_was_lost_and_that_is_paid_after_the_end_is_paid_back(
-    sale: Sale,
-) -> None:
-    provider = sale.engine.provider
-    lapsed = provider.expire(sale.open_page())
-    sale.deliver(*lapsed)
+def open_unanswered(sale: Sale) -> str:
+    """Open a page at the provider whose address does not arrive."""
+    sale.deliver(*sale.engine.provider.expire(sale.open_page()))
     owner = sale.subscription.application.owner_id
-    provider.lose_answers = 1
+    sale.engine.provider.lose_answers = 1
     with pytest.raises(EngineUnavailable):
         payments.try_again(sale.engine, sale.uuid, owner, URLS)
-    page = list(provider.pages)[-1]
+    return list(sale.engine.provider.pages)[-1]
+
+
+def test_a_page_whose_address_was_lost_is_closed_with_its_subscription(sale: Sale) -> None:
+    page = open_unanswered(sale)
     payments.end(sale.engine_for, sale.uuid, actor="dana", because="Enough.")
-    told = provider.pay(page)
-    sale.deliver(*lapsed, *told, *told)
+    assert sale.engine.provider.pages[page].session.state == "expired"
+    assert sale.status == "ENDED"
+    hold(sale)
+
+
+def test_a_page_whose_address_was_lost_and_that_is_paid_all_the_same_is_paid_back(
+    sale: Sale, monkeypatch
+) -> None:
+    page = open_unanswered(sale)
+    with monkeypatch.context() as patch:
+        # It is not in the list yet.
+        patch.setattr(MemoryBillingEngine, "open_checkouts", lambda *_: iter(()))
+        payments.end(sale.engine_for, sale.uuid, actor="dana", because="Enough.")
+    told = sale.engine.provider.pay(page)
+    sale.deliver(*told, *told)
     hold(sale, *told)
     assert (sale.status, living(sale)) == ("ENDED", 0)
     assert sale.moves[-3:] == ["END", "PAID_AFTER_END", "REFUNDED"]
-    assert sum(provider.refunds.values()) == 999
+    assert sum(sale.engine.provider.refunds.values()) == 999
 
 
 def test_f26_two_tabs_and_many_clicks_make_one_subscription_and_one_page(sale: Sale) -> None:
