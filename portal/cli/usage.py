@@ -20,8 +20,9 @@ from portal.web.context import moment
 from portal.web.engines import engine_of, settings
 
 OPERATOR = "command"
-#: How long a log is left alone when there was nothing new in it.
-FOLLOW_SECONDS = 0.25
+#: How long a log is left alone between two readings, so that each reads many lines; limits are
+#: counted as late as this.
+FOLLOW_SECONDS = 0.5
 
 
 @click.group()
@@ -93,8 +94,8 @@ def tail(log: Path | None, *, follow: bool) -> None:
         raise click.UsageError("Name the log, or set GATEWAY_LOG.")
     total = draining.drain_log(path)
     while follow:
-        if not draining.drain_log(path):
-            time.sleep(FOLLOW_SECONDS)
+        time.sleep(FOLLOW_SECONDS)
+        draining.drain_log(path)
     click.echo(f"{path}: {total} new bytes are counted.")
 
 

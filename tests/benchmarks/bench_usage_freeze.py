@@ -3,7 +3,7 @@
     python -m tests.benchmarks.bench_usage_freeze [--subscriptions 10000] [--pairs 5]
 
 Floor: the sum of calls by subscription over the hourly buckets of the period. Product: one batch
-for each subscription, stored, with its tally moved on, in transactions of five hundred. Both
+for each subscription, stored, with its tally moved on, in transactions of two thousand. Both
 alternate on one database. The growth of memory is that of the freezing, and the same freezing is
 repeated after a hundred times as many calls: it has to take as long. Prints one JSON line.
 """
