@@ -158,6 +158,13 @@ def test_other_types_are_events_that_the_portal_does_not_act_on(recorded):
     assert event.invoice is None
 
 
+@pytest.mark.parametrize("key", ["id", "account"])
+def test_an_id_that_no_database_would_keep_is_no_event(recorded, key):
+    source = recorded("customer.subscription.deleted") | {key: "x" * 256}
+    with pytest.raises(Malformed):
+        translate.event(source)
+
+
 @pytest.mark.parametrize(
     ("says", "like"),
     [

@@ -33,8 +33,7 @@ from portal.clock import from_epoch
 REFERENCE = "apim_subscription_uuid"
 _PAID = frozenset({"paid", "no_payment_required"})
 _FAILED_LATER = "checkout.session.async_payment_failed"
-#: The seven, and those that say the same where a publisher's account has them sent as well:
-#: money that came outside Stripe, and methods of payment that take days.
+#: The seven, and what says the same: money from outside Stripe, and payments that take days.
 _KINDS = {kind.value: kind for kind in EventKind} | {
     "invoice.paid": EventKind.PAYMENT_SUCCEEDED,
     "checkout.session.async_payment_succeeded": EventKind.CHECKOUT_COMPLETED,
@@ -45,6 +44,7 @@ _LAST_SECOND = 253_402_300_799
 
 Object = Mapping[str, Any]
 Status = TypeVar("Status", bound=StrEnum)
+Name = TypeVar("Name", str, str | None)
 
 
 def event(body: object) -> BillingEvent:
@@ -61,10 +61,10 @@ def event(body: object) -> BillingEvent:
     if source["type"] == _FAILED_LATER:
         translated["checkout"] = replace(translated["checkout"], is_paid=False, has_failed=True)
     return BillingEvent(
-        event_id=_text(source, "id"),
+        event_id=_name(_text(source, "id")),
         type=_text(source, "type"),
         kind=kind,
-        account=_optional_text(source, "account"),
+        account=_name(_optional_text(source, "account")),
         livemode=_flag(source, "livemode"),
         created=_whole(source, "created"),
         **translated,
@@ -100,7 +100,7 @@ def checkout(source: Object) -> CheckoutSession:
     paid = _optional_text(source, "payment_status") in _PAID
     reference = _optional_text(source, "client_reference_id")
     return CheckoutSession(
-        session_id=_text(source, "id"),
+        session_id=_name(_text(source, "id")),
         state=state,
         is_paid=state is CheckoutState.COMPLETE and paid,
         url=_optional_text(source, "url") if state is CheckoutState.OPEN else None,
@@ -349,7 +349,14 @@ def _id(source: Object, name: str) -> str | None:
     value = source.get(name)
     if isinstance(value, Mapping):
         value = value.get("id")
-    return value if isinstance(value, str) and value else None
+    return _name(value) if isinstance(value, str) and value else None
+
+
+def _name(value: Name) -> Name:
+    """Return an id that fits where ids are kept (Stripe: at most 255 characters)."""
+    if value is not None and len(value) > 255:
+        raise Malformed("an id is too long")
+    return value
 
 
 def _flag(source: Object, name: str) -> bool:
