@@ -144,6 +144,9 @@ class _Entry:
 
     @property
     def starts_at(self) -> int:
+        if self.owner.metered and not self.start:
+            # The hour may begin before the first period does, which the engine has yet to name.
+            return self.group.first // 1000
         return max(self.alike.hour * 3600, self.start)
 
 

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from portal import clock
 from portal.extensions import db
-from portal.models import KeyType, QuotaUse
+from portal.models import KeyType, QuotaUse, Subscription
 from portal.money import to_minor
 from portal.services import usage, usage_report
-from portal.web.unit_of_work import in_unit_of_work
+from portal.web.unit_of_work import in_unit_of_work, unit_of_work
 from tests.support import statements
 from tests.support.browser import Browser
+from tests.usage.conftest import NOW
 
 START = datetime(2026, 5, 1, 9, 30, tzinfo=UTC)
 END = datetime(2026, 6, 1, 9, 30, tzinfo=UTC)
@@ -152,6 +153,23 @@ def test_the_page_says_what_counted_what_not_and_why_and_what_it_costs(app, row)
         "USD",
     )
     assert total == 6
+
+
+@pytest.mark.all_databases
+def test_calls_before_the_first_period_is_known_are_explained_in_it(make_metered):
+    """Calls may go through as soon as the payment is known; the period is read a little later."""
+    bought = make_metered(period=None)
+    began = NOW.replace(minute=49, second=7)
+    bought.call(3, at=began + timedelta(seconds=2))
+    with unit_of_work():
+        row = db.session.get_one(Subscription, bought.id)
+        row.period_start, row.period_end = began, began + timedelta(days=30)
+    bought.call(22, at=began + timedelta(seconds=9))
+
+    found = usage_report.report(row, began + timedelta(minutes=1))
+
+    assert (found.counted, found.waiting) == (25, 25)
+    assert bought.recorded == 25
 
 
 def test_without_a_call_the_page_shows_how_to_make_one(app, row):
