@@ -19,6 +19,9 @@ def session_of(app: Flask) -> requests.Session:
     kept: tuple[int, requests.Session] | None = app.extensions.get("gateway_session")
     if kept is None or kept[0] != os.getpid():
         allowlist = app.extensions["portal_settings"].backend_allowlist
-        kept = (os.getpid(), guarded_session(allowlist))
+        session = guarded_session(allowlist)
+        # None is followed: a redirect is handed back, and requests looks where the first one leads.
+        session.max_redirects = 1
+        kept = (os.getpid(), session)
         app.extensions["gateway_session"] = kept
     return kept[1]

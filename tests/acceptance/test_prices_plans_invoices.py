@@ -255,7 +255,7 @@ def test_usage_is_flushed_at_cancel(shop, factories):
     shop.remember()
     shop.call(1000)
     shop.world.wait(seconds=1)
-    page = shop.developer.get(f"/devportal/subscriptions/{shop.uuid}/unsubscribe")
+    page = shop.developer.sign_in("dana").get(f"/devportal/subscriptions/{shop.uuid}/unsubscribe")
     assert "2.50 USD" in page.text
     page.submit("Unsubscribe")
     last = shop.bills[0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from portal import create_app
+from portal import clock, create_app
 from tests.pages import check_page
 
 
@@ -15,6 +15,7 @@ def client(settings):
     client = app.test_client()
     with client.session_transaction() as session:
         session["_user_id"] = "somebody.0"
+        session["began_at"] = session["used_at"] = clock.epoch(clock.now())
     return client
 
 
