@@ -89,6 +89,8 @@ def test_what_is_due_is_what_was_shown(market, plans, bought):
 def test_pressing_twice_changes_once(market, plans, bought):
     uuid = bought(0)
     browser = market.browser.get(path(uuid, plans[1]))
+    assert browser.soup.title.get_text().startswith("Change Weather 1.0")
+    assert browser.link("Change plan").endswith("/plan")
     form = {
         "version": browser.soup.select_one("input[name=version]")["value"],
         "moment": browser.soup.select_one("input[name=moment]")["value"],
