@@ -128,7 +128,7 @@ def _resume_runs() -> None:
     db.session.rollback()
     for run_id in lost:
         log.warning("publish_resumed", run=run_id)
-        publish(run_id)
+        _each(lambda number=run_id: publish(number))  # type: ignore[misc]
 
 
 def publish_all() -> None:

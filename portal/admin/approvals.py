@@ -81,7 +81,7 @@ def decide_refund(number: int) -> Response:
     if is_paid_back:
         flash("It counts as paid back.", "success")
     else:
-        refunding.sweep(engine_of, subscription_id=subscription_id)
+        refunding.pay_back_all(engine_of, subscription_id)
         flash("The payment provider has been asked again.", "info")
     return redirect(url_for("admin.approvals"), 303)
 

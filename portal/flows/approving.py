@@ -1,14 +1,13 @@
 """Deciding about a subscription: an approval stays here, a rejection reaches the engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
-import structlog
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from portal.billing.engine import BillingEngine
-from portal.errors import PortalError
 from portal.extensions import db
-from portal.flows import payments, refunding
+from portal.flows import payments, refunding, sweeping
 from portal.models import (
     Approval,
     CheckoutAttempt,
@@ -19,8 +18,6 @@ from portal.models import (
 )
 from portal.services import approvals
 from portal.web.unit_of_work import in_unit_of_work
-
-log = structlog.get_logger()
 
 EngineFor = Callable[[Tenant], BillingEngine]
 
@@ -53,37 +50,32 @@ def reject(engine_for: EngineFor, subscription_id: int, approver_id: int, reason
             reason,
         )
     )
-    _close_pages(engine_for, _open_pages(subscription_id=subscription_id))
-    refunding.sweep(engine_for, subscription_id=subscription_id)
+    pages = db.session.scalars(
+        _open_pages().where(Subscription.subscription_id == subscription_id)
+    ).all()
+    db.session.rollback()
+    for attempt_id in pages:
+        sweeping.alone("rejected", attempt_id, partial(payments.close_page, engine_for))
+    refunding.pay_back_all(engine_for, subscription_id)
 
 
-def sweep(engine_for: EngineFor, limit: int = 50) -> int:
+def sweep(engine_for: EngineFor) -> int:
     """Close payment pages of rejected subscriptions that are open still; return how many."""
-    pages = _open_pages(limit=limit)
-    _close_pages(engine_for, pages)
-    return len(pages)
+    return sweeping.in_turn("rejected", _page, partial(payments.close_page, engine_for))
 
 
-def _open_pages(*, subscription_id: int | None = None, limit: int = 50) -> list[int]:
-    query = (
+def _page(after: int, limit: int) -> Sequence[int]:
+    query = _open_pages().where(CheckoutAttempt.attempt_id > after)
+    return db.session.scalars(query.limit(limit)).all()
+
+
+def _open_pages() -> Select[int]:
+    return (
         select(CheckoutAttempt.attempt_id)
         .join(Subscription, Subscription.subscription_id == CheckoutAttempt.am_subscription_id)
         .where(
             CheckoutAttempt.status == CheckoutStatus.PENDING,
             Subscription.approval == Approval.REJECTED,
         )
+        .order_by(CheckoutAttempt.attempt_id)
     )
-    if subscription_id is not None:
-        query = query.where(Subscription.subscription_id == subscription_id)
-    found = list(db.session.scalars(query.order_by(CheckoutAttempt.attempt_id).limit(limit)))
-    db.session.rollback()
-    return found
-
-
-def _close_pages(engine_for: EngineFor, attempts: list[int]) -> None:
-    for attempt_id in attempts:
-        try:
-            payments.close_page(engine_for, attempt_id)
-        except PortalError as error:
-            db.session.rollback()
-            log.warning("page_not_closed", attempt=attempt_id, error=error.message)

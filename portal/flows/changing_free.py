@@ -8,19 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import structlog
-
 from portal import clock
 from portal.billing.engine import BillingEngine, SubscriptionSnapshot
-from portal.errors import BillingEngineError, EngineUnavailable, PortalError
+from portal.errors import BillingEngineError, EngineUnavailable
 from portal.extensions import db
-from portal.flows import payments, publishing
+from portal.flows import payments, publishing, sweeping
 from portal.models import PlanChange, PlanChangeState, Subscription, Tenant, User
-from portal.services import billing_events, checkouts, plan_changes, plan_moves, subscriptions
+from portal.services import (
+    billing_events,
+    checkouts,
+    plan_changes,
+    plan_moves,
+    subscriptions,
+    unfinished,
+)
 from portal.services.checkouts import ReturnUrls
 from portal.web.unit_of_work import in_unit_of_work
-
-log = structlog.get_logger()
 
 EngineFor = Callable[[Tenant], BillingEngine]
 STAYS = "The subscriber keeps the free plan."
@@ -203,22 +206,13 @@ def _refuse(plan_change_id: int, why: str) -> None:
     plan_moves.refuse(db.session.get_one(PlanChange, plan_change_id), why)
 
 
-def sweep(engine_for: EngineFor, limit: int = 50) -> int:
-    """Close what waits for a payment that cannot come any more; return how much that was."""
-    pages = plan_changes.withdrawn_pages(limit)
-    unpaid = plan_changes.unpaid(clock.now() - checkouts.LIFETIME, limit)
-    db.session.rollback()
-    work: list[Callable[[], object]] = [
-        *(partial(payments.close_page, engine_for, number) for number in pages),
-        *(partial(_lapse, number) for number in unpaid),
-    ]
-    for piece in work:
-        try:
-            piece()
-        except PortalError as error:
-            db.session.rollback()
-            log.warning("plan_change_sweep_failed", error=error.message)
-    return len(work)
+def sweep(engine_for: EngineFor) -> int:
+    """Close what waits for a payment that cannot come any more; return how much was tried."""
+    close = partial(payments.close_page, engine_for)
+    unpaid = partial(unfinished.unpaid_plan_changes, clock.now() - checkouts.LIFETIME)
+    return sweeping.in_turn(
+        "withdrawn pages", unfinished.withdrawn_pages, close
+    ) + sweeping.in_turn("unpaid plan changes", unpaid, _lapse)
 
 
 def _lapse(plan_change_id: int) -> None:

@@ -4,22 +4,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-import structlog
+from functools import partial
 
 from portal import clock
 from portal.billing.engine import BillingEngine, SubscriptionSnapshot
 from portal.billing.engine import PlanChange as Wanted
-from portal.errors import BillingEngineError, EngineUnavailable, PortalError
+from portal.errors import BillingEngineError, EngineUnavailable
 from portal.extensions import db
-from portal.flows import changing_free, publishing
+from portal.flows import changing_free, publishing, sweeping
 from portal.models import PlanChange, PlanChangeState, Subscription, Tenant, User
-from portal.services import checkouts, invoices, plan_changes, subscriptions, usage_report
+from portal.services import (
+    checkouts,
+    invoices,
+    plan_changes,
+    subscriptions,
+    unfinished,
+    usage_report,
+)
 from portal.services.invoices import InvoiceView
 from portal.services.plan_changes import Target
 from portal.web.unit_of_work import in_unit_of_work
-
-log = structlog.get_logger()
 
 EngineFor = Callable[[Tenant], BillingEngine]
 
@@ -207,17 +211,15 @@ def _refuse(plan_change_id: int, why: str) -> None:
     plan_changes.refuse(db.session.get_one(PlanChange, plan_change_id), why)
 
 
-def sweep(engine_for: EngineFor, limit: int = 50) -> int:
-    """Finish changes that a crash or a missing answer has left; return how many there were."""
-    left = plan_changes.unsettled(clock.now() - timedelta(minutes=1), limit)
+def sweep(engine_for: EngineFor) -> int:
+    """Finish changes that a crash or a missing answer has left; return how many were tried."""
+    left = partial(unfinished.plan_changes, clock.now() - timedelta(minutes=1))
+    tried = sweeping.in_turn("plan changes", left, partial(_go_on, engine_for))
+    return tried + changing_free.sweep(engine_for)
+
+
+def _go_on(engine_for: EngineFor, plan_change_id: int) -> None:
+    tenant_id = db.session.get_one(PlanChange, plan_change_id).tenant_id
+    engine = engine_for(db.session.get_one(Tenant, tenant_id))
     db.session.rollback()
-    for number in left:
-        try:
-            tenant = db.session.get_one(Tenant, db.session.get_one(PlanChange, number).tenant_id)
-            engine = engine_for(tenant)
-            db.session.rollback()
-            finish(engine, number)
-        except PortalError as error:
-            db.session.rollback()
-            log.warning("plan_change_failed", change=number, error=error.message)
-    return len(left) + changing_free.sweep(engine_for, limit)
+    finish(engine, plan_change_id)

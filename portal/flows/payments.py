@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
-import structlog
 from sqlalchemy import select
 
 from portal import clock
@@ -26,10 +26,9 @@ from portal.errors import (
     EngineAccessDenied,
     EngineUnavailable,
     NotFound,
-    PortalError,
 )
 from portal.extensions import db
-from portal.flows import refunding
+from portal.flows import refunding, sweeping
 from portal.models import (
     Billing,
     CheckoutAttempt,
@@ -38,12 +37,10 @@ from portal.models import (
     Tenant,
     User,
 )
-from portal.services import billing_events, checkouts, subscriptions
+from portal.services import billing_events, checkouts, subscriptions, unfinished
 from portal.services.checkouts import ReturnUrls
 from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import in_unit_of_work, unit_of_work
-
-log = structlog.get_logger()
 
 EngineFor = Callable[[Tenant], BillingEngine]
 
@@ -234,7 +231,7 @@ def end(engine_for: EngineFor, subscription_uuid: str, *, actor: str, because: s
     if ending.account is not None:
         _end_at_engine(engine_for, ending)
         # What does not go back now, the worker pays back: the ending does not wait for it.
-        refunding.sweep(engine_for, subscription_id=ending.subscription_id)
+        refunding.pay_back_all(engine_for, ending.subscription_id)
 
     def finish() -> bool:
         subscription = db.session.get_one(Subscription, ending.subscription_id)
@@ -309,44 +306,21 @@ def _unanswered(engine: BillingEngine, account: str, reference: str) -> str | No
 # --- what the worker does -------------------------------------------------------------------
 
 
-def sweep(engine_for: EngineFor, limit: int = 50) -> int:
-    """Finish what an event or a person left unfinished; return how much there was.
+def sweep(engine_for: EngineFor) -> int:
+    """Finish what an event or a person left unfinished; return how much was tried.
 
     Payment pages whose expiry or completion never arrived are read at the engine, and endings
     that were interrupted go on.
     """
     now = clock.now()
-    overdue = db.session.execute(
-        select(CheckoutAttempt.attempt_id, CheckoutAttempt.session_id, CheckoutAttempt.tenant_id)
-        .where(CheckoutAttempt.status == CheckoutStatus.PENDING, CheckoutAttempt.expires_at < now)
-        .limit(limit)
-    ).all()
-    forgotten = checkouts.without_open_attempt(now, limit)
-    ending = db.session.scalars(
-        select(Subscription.uuid)
-        .where(
-            Subscription.ended_at.is_(None),
-            Subscription.end_requested_at < now - timedelta(minutes=1),
-        )
-        .limit(limit)
-    ).all()
-    db.session.rollback()
-    for number in forgotten:
-        _alone(_lapse_forgotten, number)
-    for row in overdue:
-        _alone(_sweep_attempt, engine_for, row.attempt_id, row.session_id, row.tenant_id)
-    for uuid in ending:
-        _alone(_finish_ending, engine_for, uuid)
-    return len(overdue) + len(ending) + len(forgotten)
-
-
-def _alone(work: Callable[..., None], *arguments: object) -> None:
-    """Run one piece of the sweep so that its failure holds up nothing else."""
-    try:
-        work(*arguments)
-    except PortalError as error:
-        db.session.rollback()
-        log.warning("sweep_failed", work=work.__name__, error=error.message)
+    lapsed = partial(unfinished.unpaid_subscriptions, now)
+    overdue = partial(unfinished.expired_pages, now)
+    interrupted = partial(unfinished.endings, now - timedelta(minutes=1))
+    return (
+        sweeping.in_turn("unpaid", lapsed, _lapse_forgotten)
+        + sweeping.in_turn("payments", overdue, partial(_sweep_attempt, engine_for))
+        + sweeping.in_turn("interrupted endings", interrupted, partial(_finish_ending, engine_for))
+    )
 
 
 def _lapse_forgotten(subscription_id: int) -> None:
@@ -361,15 +335,16 @@ def _lapse_forgotten(subscription_id: int) -> None:
     in_unit_of_work(lapse)
 
 
-def _finish_ending(engine_for: EngineFor, uuid: str) -> None:
+def _finish_ending(engine_for: EngineFor, subscription_id: int) -> None:
+    uuid = db.session.get_one(Subscription, subscription_id).uuid
     end(engine_for, uuid, actor="worker", because="Finished the ending that was asked for.")
 
 
-def _sweep_attempt(
-    engine_for: EngineFor, attempt_id: int, session_id: str | None, tenant_id: int
-) -> None:
+def _sweep_attempt(engine_for: EngineFor, attempt_id: int) -> None:
+    attempt = db.session.get_one(CheckoutAttempt, attempt_id)
+    session_id = attempt.session_id
     if session_id is not None:
-        engine = engine_for(db.session.get_one(Tenant, tenant_id))
+        engine = engine_for(db.session.get_one(Tenant, attempt.tenant_id))
         db.session.rollback()
         settle(engine, session_id)
         return

@@ -1,10 +1,10 @@
 """Reading the present state at the engine, where events tied, disagreed or came too soon."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import func, select, tuple_, update
 
 from portal import clock
 from portal.billing.engine import BillingEngine, Invoice, SubscriptionSnapshot
@@ -44,29 +44,51 @@ def refresh_due(engine_for: EngineFor, limit: int = 500) -> int:
     """Refresh every subscription that is marked; return how many were.
 
     One that the engine does not answer for stays marked. Its account is left alone for the rest
-    of this pass, so that it holds up nobody else's.
+    of this pass, so that it holds up nobody else's, however many of it are marked.
     """
-    marked = db.session.execute(
-        select(Subscription.subscription_id, Subscription.tenant_id, Subscription.connected_account)
-        .where(Subscription.refresh_due.is_(True))
+    done = 0
+    tried: set[int] = set()
+    failing: set[tuple[int, str]] = set()
+    while len(tried) < limit:
+        page = [row for row in _marked(failing, limit) if row[0] not in tried]
+        for subscription_id, tenant_id, account in page[: limit - len(tried)]:
+            if (tenant_id, account) in failing:
+                continue
+            tried.add(subscription_id)
+            if _was_refreshed(engine_for, subscription_id):
+                done += 1
+            else:
+                failing.add((tenant_id, account))
+        if not page:
+            break
+    return done
+
+
+def _marked(failing: set[tuple[int, str]], limit: int) -> Sequence[tuple[int, int, str]]:
+    account = func.coalesce(Subscription.connected_account, "")
+    found = db.session.execute(
+        select(Subscription.subscription_id, Subscription.tenant_id, account)
+        .where(
+            Subscription.refresh_due.is_(True),
+            tuple_(Subscription.tenant_id, account).not_in(failing),
+        )
         .order_by(Subscription.refresh_failed_at, Subscription.subscription_id)
         .limit(limit)
-    ).all()
+    )
+    marked = [(row[0], row[1], row[2]) for row in found]
     db.session.rollback()
-    done = 0
-    failing: set[tuple[int, str | None]] = set()
-    for subscription_id, tenant_id, account in marked:
-        if (tenant_id, account) in failing:
-            continue
-        try:
-            refresh(engine_for, subscription_id)
-            done += 1
-        except PortalError as error:
-            db.session.rollback()
-            failing.add((tenant_id, account))
-            in_unit_of_work(lambda number=subscription_id: _failed(number))  # type: ignore[misc]
-            log.warning("refresh_failed", subscription=subscription_id, error=error.message)
-    return done
+    return marked
+
+
+def _was_refreshed(engine_for: EngineFor, subscription_id: int) -> bool:
+    try:
+        refresh(engine_for, subscription_id)
+    except PortalError as error:
+        db.session.rollback()
+        in_unit_of_work(lambda: _failed(subscription_id))
+        log.warning("refresh_failed", subscription=subscription_id, error=error.message)
+        return False
+    return True
 
 
 def _failed(subscription_id: int) -> None:

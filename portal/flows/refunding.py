@@ -1,18 +1,16 @@
 """Paying back what bought nothing: cancel at the engine, refund there, store what went back."""
 
 from collections.abc import Callable
-
-import structlog
+from functools import partial
 
 from portal.billing.engine import BillingEngine, Refunded
-from portal.errors import BillingEngineError, EngineUnavailable, PortalError
+from portal.errors import BillingEngineError, EngineUnavailable
 from portal.extensions import db
+from portal.flows import sweeping
 from portal.models import Refund, RefundStatus, Tenant
 from portal.services import billing_events, refunds
 from portal.services.subscriptions import Cause
 from portal.web.unit_of_work import in_unit_of_work
-
-log = structlog.get_logger()
 
 EngineFor = Callable[[Tenant], BillingEngine]
 
@@ -52,17 +50,17 @@ def _store(refund_id: int, back: Refunded) -> None:
         billing_events.end(subscription, Cause(because=refund.because, actor="worker"))
 
 
-def sweep(engine_for: EngineFor, limit: int = 50, *, subscription_id: int | None = None) -> int:
-    """Make the refunds that are due, or those of one subscription; return how many there were.
+def sweep(engine_for: EngineFor) -> int:
+    """Make a page of the refunds that are due; return how many were tried.
 
-    One that fails holds up no other, and is tried again by the next sweep.
+    One that fails holds up no other, and is tried again when it is its turn.
     """
-    found = refunds.due(limit, subscription_id=subscription_id)
+    return sweeping.in_turn("refunds", refunds.due, partial(pay_back, engine_for))
+
+
+def pay_back_all(engine_for: EngineFor, subscription_id: int) -> None:
+    """Make the refunds of one subscription; one that fails is left to the worker."""
+    found = refunds.of_subscription(subscription_id)
     db.session.rollback()
     for refund_id in found:
-        try:
-            pay_back(engine_for, refund_id)
-        except PortalError as error:
-            db.session.rollback()
-            log.warning("refund_failed", refund=refund_id, error=error.message)
-    return len(found)
+        sweeping.alone("refunds", refund_id, partial(pay_back, engine_for))

@@ -1,16 +1,13 @@
 """The warning ladder in time: reminders that are due, graces that have run out, trials that end."""
 
-import structlog
-
 from portal import clock
-from portal.errors import PortalError
 from portal.extensions import db
+from portal.flows import sweeping
 from portal.models import Subscription
 from portal.services import notices, subscriptions
 from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import in_unit_of_work
 
-log = structlog.get_logger()
 RAN_OUT = "The time to pay is over and nobody has paid; access stops until somebody does."
 
 
@@ -24,20 +21,21 @@ def sweep() -> None:
     while page := notices.in_grace(after):
         db.session.rollback()
         for number in page:
-            _one(number)
+            sweeping.alone("graces", number, _one)
         after = page[-1]
     ending = notices.trials_ending(clock.now())
     db.session.rollback()
     for number in ending:
-        in_unit_of_work(lambda n=number: notices.trial_ending(_get(n)))  # type: ignore[misc]
+        sweeping.alone("trials", number, _tell)
 
 
 def _one(number: int) -> None:
-    try:
-        in_unit_of_work(lambda: _climb(_get(number)))
-    except PortalError as error:
-        # Somebody paid or ended it in the same moment; the next sweep looks again.
-        log.warning("grace_not_looked_at", subscription=number, error=error.message)
+    # Somebody may have paid or ended it in the same moment; the next sweep looks again.
+    in_unit_of_work(lambda: _climb(_get(number)))
+
+
+def _tell(number: int) -> None:
+    in_unit_of_work(lambda: notices.trial_ending(_get(number)))
 
 
 def _climb(subscription: Subscription) -> None:

@@ -6,12 +6,12 @@ webhook, the browser coming back, or the worker.
 """
 
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
-from sqlalchemy import CursorResult, String, cast, exists, func, select, update
+from sqlalchemy import CursorResult, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portal import clock
@@ -29,7 +29,6 @@ from portal.models import (
     Subscription,
     Tenant,
     User,
-    Workflow,
     WorkflowStatus,
 )
 from portal.services import customers, plan_moves, refunds, subscribing, subscriptions
@@ -64,27 +63,6 @@ def newest_attempt(subscription: Subscription) -> CheckoutAttempt | None:
         .order_by(CheckoutAttempt.attempt_id.desc())
         .limit(1)
     ).one_or_none()
-
-
-def without_open_attempt(now: datetime, limit: int) -> Sequence[int]:
-    """Return subscriptions that waited 24 hours for a payment which no open attempt can bring."""
-    began = (
-        select(func.max(Workflow.wf_created_time))
-        .where(
-            Workflow.wf_reference == cast(Subscription.subscription_id, String(20)),
-            Workflow.wf_type == subscribing.CREATION,
-        )
-        .scalar_subquery()
-    )
-    return db.session.scalars(
-        select(Subscription.subscription_id)
-        .where(
-            Subscription.billing == Billing.PENDING,
-            began < now - LIFETIME,
-            ~exists().where(CheckoutAttempt.open_key == Subscription.uuid),
-        )
-        .limit(limit)
-    ).all()
 
 
 def attempt_for(subscription: Subscription, user: User, urls: ReturnUrls) -> CheckoutAttempt:

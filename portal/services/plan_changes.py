@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from portal import clock
@@ -22,8 +22,6 @@ from portal.errors import Conflict, Invalid
 from portal.extensions import db
 from portal.models import (
     Billing,
-    CheckoutAttempt,
-    CheckoutStatus,
     EnginePrice,
     EngineSubscription,
     Need,
@@ -356,42 +354,3 @@ def _write_off(change: PlanChange) -> None:
         .where(UsageTally.subscription_id == change.subscription_id)
         .values(open_since=None, open_until=None)
     )
-
-
-def unsettled(before: datetime, limit: int) -> Sequence[int]:
-    """Return changes that were asked for before a moment and have no outcome yet."""
-    return db.session.scalars(
-        select(PlanChange.plan_change_id)
-        .where(PlanChange.state == PlanChangeState.ASKED, PlanChange.asked_at < before)
-        .order_by(PlanChange.plan_change_id)
-        .limit(limit)
-    ).all()
-
-
-def withdrawn_pages(limit: int) -> Sequence[int]:
-    """Return the attempts to pay that are open although their change of plan is closed."""
-    return db.session.scalars(
-        select(CheckoutAttempt.attempt_id)
-        .join(PlanChange, PlanChange.plan_change_id == CheckoutAttempt.plan_change_id)
-        .where(
-            CheckoutAttempt.status == CheckoutStatus.PENDING,
-            PlanChange.state == PlanChangeState.REFUSED,
-        )
-        .order_by(CheckoutAttempt.attempt_id)
-        .limit(limit)
-    ).all()
-
-
-def unpaid(before: datetime, limit: int) -> Sequence[int]:
-    """Return changes that wait since before a moment for a payment that no open page can bring."""
-    return db.session.scalars(
-        select(PlanChange.plan_change_id)
-        .where(
-            PlanChange.state == PlanChangeState.WAITING,
-            PlanChange.asked_at < before,
-            PlanChange.mapping_id.is_not(None),
-            ~exists().where(CheckoutAttempt.open_key == PlanChange.open_key),
-        )
-        .order_by(PlanChange.plan_change_id)
-        .limit(limit)
-    ).all()

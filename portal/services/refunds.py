@@ -6,7 +6,7 @@ when it arrived, had ended before, or had been paid already.
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.exc import IntegrityError
 
 from portal import clock
@@ -54,12 +54,19 @@ def owe_all(subscription: Subscription, because: str) -> None:
         owe(subscription, record.subscription_id, record.connected_account, because)
 
 
-def due(limit: int, *, subscription_id: int | None = None) -> Sequence[int]:
-    """Return the refunds that the engine is to be asked for, the oldest first."""
-    query = select(Refund.refund_id).where(Refund.status == RefundStatus.DUE)
-    if subscription_id is not None:
-        query = query.where(Refund.am_subscription_id == subscription_id)
-    return db.session.scalars(query.order_by(Refund.refund_id).limit(limit)).all()
+def due(after: int, limit: int) -> Sequence[int]:
+    """Return the refunds that the engine is to be asked for, the oldest first, after one."""
+    return db.session.scalars(_due().where(Refund.refund_id > after).limit(limit)).all()
+
+
+def of_subscription(subscription_id: int) -> Sequence[int]:
+    """Return the refunds of a subscription that the engine is to be asked for."""
+    return db.session.scalars(_due().where(Refund.am_subscription_id == subscription_id)).all()
+
+
+def _due() -> Select[int]:
+    due = Refund.status == RefundStatus.DUE
+    return select(Refund.refund_id).where(due).order_by(Refund.refund_id)
 
 
 def done(refund: Refund, back: Refunded, actor: str = "worker") -> None:

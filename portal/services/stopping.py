@@ -21,8 +21,6 @@ from portal.models import (
 )
 from portal.money import Money
 
-#: What is done in one go before other work has its turn.
-PAGE = 50
 _RUNNING = (Billing.PAID, Billing.GRACE, Billing.OVERDUE)
 
 
@@ -154,25 +152,27 @@ def count_left(api: Api) -> int:
     return _count(_left(api))
 
 
-def left(api: Api, after: int) -> Sequence[tuple[int, str]]:
-    """Return a page of what is still to be done, after a number: each number and UUID.
+def left(api: Api, after: int, limit: int) -> Sequence[int]:
+    """Return the lowest subscriptions after a number that are still to be ended.
 
     Paid ones, and payments that are waited for. With the period, those are left alone that end
     with it already.
     """
-    rows = db.session.execute(
-        select(Subscription.subscription_id, Subscription.uuid)
+    return db.session.scalars(
+        select(Subscription.subscription_id)
         .where(_left(api), Subscription.subscription_id > after)
         .order_by(Subscription.subscription_id)
-        .limit(PAGE)
-    )
-    return [(row.subscription_id, row.uuid) for row in rows]
+        .limit(limit)
+    ).all()
 
 
-def pending(limit: int) -> Sequence[int]:
-    """Return the APIs whose subscriptions are being ended."""
+def pending(after: int, limit: int) -> Sequence[int]:
+    """Return the lowest APIs after a number whose subscriptions are being ended."""
     return db.session.scalars(
-        select(Api.api_id).where(Api.endings.is_not(None)).order_by(Api.api_id).limit(limit)
+        select(Api.api_id)
+        .where(Api.endings.is_not(None), Api.api_id > after)
+        .order_by(Api.api_id)
+        .limit(limit)
     ).all()
 
 

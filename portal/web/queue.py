@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 NAME = "portal"
 MEMORY = "memory"
+_PLACE = "place:"
 
 
 class Queue:
@@ -46,6 +47,18 @@ class Queue:
             self._send.schedule((name, *arguments), delay=delay)
         else:
             self._send(name, *arguments)
+
+    def recall(self, name: str) -> int:
+        """Return the number that was kept under a name; 0 if there is none."""
+        found = self.huey.get(_PLACE + name, peek=True)
+        return found if isinstance(found, int) else 0
+
+    def remember(self, name: str, number: int) -> None:
+        """Keep a number under a name; 0 takes no room."""
+        if number:
+            self.huey.put(_PLACE + name, number)
+        else:
+            self.huey.delete(_PLACE + name)
 
     def _perform(self, name: str, *arguments: Any) -> None:
         with self._app.app_context():
@@ -90,5 +103,22 @@ def enqueue(name: str, *arguments: Any, delay: float = 0.0) -> None:
     """
     try:
         queue_of(current_app).send(name, *arguments, delay=delay)
+    except Exception as error:
+        log.warning("queue_unreachable", task=name, error=type(error).__name__)
+
+
+def recall(name: str) -> int:
+    """Return where a sweep has come to; 0, the front, if nobody knows. Never raises."""
+    try:
+        return queue_of(current_app).recall(name)
+    except Exception as error:
+        log.warning("queue_unreachable", task=name, error=type(error).__name__)
+        return 0
+
+
+def remember(name: str, number: int) -> None:
+    """Keep where a sweep has come to, for all workers of this queue. Never raises."""
+    try:
+        queue_of(current_app).remember(name, number)
     except Exception as error:
         log.warning("queue_unreachable", task=name, error=type(error).__name__)
