@@ -95,7 +95,8 @@ def _moved(query: ChangePlanQuery) -> Answer:
     is_done = True
     if plan.name.lower() != found.plan_name.lower():
         owner = found.application.owner
-        is_done = _change(found, owner, plan, at_once=query.at_once, free_of_charge=True)
+        actor = bearer().qualified_name
+        is_done = _change(found, owner, plan, at_once=query.at_once, publisher=actor)
     answer = for_publisher(publishers.living(query.subscription_id))
     return Answer(answer, status=200 if is_done else 202)
 
@@ -108,28 +109,38 @@ def _plan(found: Subscription, name: str) -> Policy:
 
 
 def _change(
-    found: Subscription, user: User, plan: Policy, *, at_once: bool, free_of_charge: bool = False
+    found: Subscription, user: User, plan: Policy, *, at_once: bool, publisher: str | None = None
 ) -> bool:
-    """Preview and change at once; return whether it is done."""
+    """Preview and change at once; return whether it is done.
+
+    :param user: the subscriber
+    :param publisher: who acts, if it is not the subscriber: nothing may be due then
+    """
     known = plan_moves.awaiting_payment(found)
-    if known is not None and known.to_version.policy_id == plan.policy_id and not free_of_charge:
+    if known is not None and known.to_version.policy_id == plan.policy_id and not publisher:
         return _pay(found, user, plan, known.to_version_id)
     target = plan_changes.target(found, user, plan.uuid)
     version_id = target.plan.version.policy_version_id
     if target.way is Way.SWAP:
-        return _change_price(found, user, plan, free_of_charge=free_of_charge)
+        return _change_price(found, user, plan, publisher)
     if target.way is Way.PAY:
-        if free_of_charge:
+        if publisher:
             raise Conflict(_AGREES.format(due=target.plan.price_words))
         return _pay(found, user, plan, version_id)
     uuid, user_id, policy_uuid = found.uuid, user.user_id, plan.uuid
     engine = engine_of(found.api.tenant)
     db.session.rollback()
     if target.way is Way.SWITCH:
-        changing_free.switch(uuid, user_id, policy_uuid, version_id=version_id)
+        changing_free.switch(uuid, user_id, policy_uuid, version_id=version_id, asked_by=publisher)
         return True
     is_done = changing_free.go_free(
-        engine, uuid, user_id, policy_uuid, version_id=version_id, at_once=at_once
+        engine,
+        uuid,
+        user_id,
+        policy_uuid,
+        version_id=version_id,
+        at_once=at_once,
+        asked_by=publisher,
     )
     return is_done and at_once
 
@@ -149,11 +160,11 @@ _AGREES = (
 )
 
 
-def _change_price(found: Subscription, user: User, plan: Policy, *, free_of_charge: bool) -> bool:
+def _change_price(found: Subscription, user: User, plan: Policy, publisher: str | None) -> bool:
     engine, uuid, user_id = engine_of(found.api.tenant), found.uuid, user.user_id
     policy_uuid = plan.uuid
     preview = changing_plan.preview(engine, found, user, policy_uuid)
-    if free_of_charge and preview.invoice.invoice.amount_due > 0:
+    if publisher and preview.invoice.invoice.amount_due > 0:
         raise Conflict(_AGREES.format(due=f"{preview.due_now} at once"))
     db.session.rollback()
     return changing_plan.change(
@@ -163,4 +174,5 @@ def _change_price(found: Subscription, user: User, plan: Policy, *, free_of_char
         policy_uuid,
         version_id=preview.version_id,
         moment=preview.moment,
+        asked_by=publisher,
     )

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from portal.devportal import bp
 from portal.devportal.views import page_number
-from portal.errors import NotFound, PortalError
+from portal.errors import PortalError
 from portal.extensions import db
 from portal.flows import cancelling, invoicing, payments
 from portal.models import Subscription
@@ -93,8 +93,6 @@ def _shown(uuid: UUID) -> dict[str, object]:
 def invoice(uuid: UUID) -> str:
     """Show what the period has cost so far, and the past invoices (View Invoice)."""
     found = own_subscription(me(), str(uuid))
-    if not found.is_commercial:
-        raise NotFound("This plan is free, so it has no invoices.")
     statement = invoicing.current(engine_of(found.api.tenant), found)
     return render_template("devportal/invoice.html", subscription=found, statement=statement)
 

@@ -10,10 +10,9 @@ from functools import partial
 
 from portal import clock
 from portal.billing.engine import BillingEngine, SubscriptionSnapshot
-from portal.errors import BillingEngineError, EngineUnavailable
 from portal.extensions import db
-from portal.flows import payments, publishing, sweeping
-from portal.models import PlanChange, PlanChangeState, Subscription, Tenant, User
+from portal.flows import changing, payments, publishing, sweeping
+from portal.models import PlanChange, PlanChangeState, Subscription, Tenant
 from portal.services import (
     billing_events,
     checkouts,
@@ -36,35 +35,33 @@ def _ask(
     *,
     version_id: int,
     at_period_end: bool = False,
+    asked_by: str | None = None,
 ) -> int:
-    number = subscriptions.by_uuid(subscription_uuid).subscription_id
-    db.session.rollback()
-
-    def store() -> int:
-        asked = plan_changes.ask_without_price(
-            # Locked, so that who presses at the same moment finds this change, and not none.
-            _locked(number),
-            db.session.get_one(User, user_id),
-            policy_uuid,
-            version_id=version_id,
-            at_period_end=at_period_end,
-        )
-        db.session.flush()
-        return asked.plan_change_id
-
-    return in_unit_of_work(store)
+    ask = partial(
+        plan_changes.ask_without_price,
+        policy_uuid=policy_uuid,
+        version_id=version_id,
+        at_period_end=at_period_end,
+        asked_by=asked_by,
+    )
+    return changing.stored(subscription_uuid, user_id, ask)
 
 
-def _locked(number: int) -> Subscription:
-    return db.session.get_one(Subscription, number, with_for_update={"of": Subscription})
-
-
-def switch(subscription_uuid: str, user_id: int, policy_uuid: str, *, version_id: int) -> None:
+def switch(
+    subscription_uuid: str,
+    user_id: int,
+    policy_uuid: str,
+    *,
+    version_id: int,
+    asked_by: str | None = None,
+) -> None:
     """Change from one free plan to another, at once.
 
+    :param user_id: the subscriber
+    :param asked_by: who acts, where it is not the subscriber
     :raise portal.errors.Conflict: if it cannot be changed, or the plan has changed meanwhile
     """
-    _ask(subscription_uuid, user_id, policy_uuid, version_id=version_id)
+    _ask(subscription_uuid, user_id, policy_uuid, version_id=version_id, asked_by=asked_by)
 
 
 def go_paid(
@@ -118,21 +115,25 @@ def go_free(
     *,
     version_id: int,
     at_once: bool,
+    asked_by: str | None = None,
 ) -> bool:
     """End what is paid for, and go on with a free plan; return whether the engine confirmed.
 
+    :param user_id: the subscriber
     :param at_once: now, instead of with the period that is paid for
+    :param asked_by: who acts, where it is not the subscriber
     :raise portal.errors.Conflict: if it cannot be changed, or the plan has changed meanwhile
     :raise portal.errors.BillingEngineError: if the engine refused; the plan stays as it was
     """
     number = _ask(
-        subscription_uuid, user_id, policy_uuid, version_id=version_id, at_period_end=not at_once
+        subscription_uuid,
+        user_id,
+        policy_uuid,
+        version_id=version_id,
+        at_period_end=not at_once,
+        asked_by=asked_by,
     )
-    try:
-        finish(engine, number)
-    except EngineUnavailable:
-        return False
-    return True
+    return changing.is_certain(lambda: finish(engine, number))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,16 +153,9 @@ def finish(engine: BillingEngine, plan_change_id: int) -> None:
     intent = in_unit_of_work(lambda: _intent(plan_change_id))
     if intent is None:
         return
-    asked_at = clock.epoch(clock.now())
-    try:
-        snapshot = _end(engine, intent)
-    except EngineUnavailable:
-        raise
-    except BillingEngineError as error:
-        why = error.message
-        in_unit_of_work(lambda: _refuse(plan_change_id, why))
-        raise
-    in_unit_of_work(lambda: _settle(plan_change_id, intent, snapshot, asked_at))
+    changing.make(
+        plan_change_id, partial(_end, engine, intent), partial(_settle, plan_change_id, intent)
+    )
 
 
 def _end(engine: BillingEngine, intent: _Intent) -> SubscriptionSnapshot:
@@ -173,14 +167,10 @@ def _end(engine: BillingEngine, intent: _Intent) -> SubscriptionSnapshot:
 
 
 def _intent(plan_change_id: int) -> _Intent | None:
-    row = db.session.get_one(PlanChange, plan_change_id)
-    subscription = db.session.get_one(Subscription, row.subscription_id)
-    if row.state != PlanChangeState.ASKED:
+    found = changing.at_engine(plan_change_id)
+    if found is None:
         return None
-    engine_id = subscription.engine_subscription_id
-    if subscription.ended_at is not None or engine_id is None:
-        plan_moves.refuse(row, "The subscription has ended.")
-        return None
+    row, subscription, engine_id = found
     return _Intent(
         subscription_id=subscription.subscription_id,
         account=subscription.connected_account or "",
@@ -193,17 +183,13 @@ def _settle(
     plan_change_id: int, intent: _Intent, snapshot: SubscriptionSnapshot, asked_at: int
 ) -> None:
     # Locked first, so that the change is read as it is with this subscription.
-    subscription = _locked(intent.subscription_id)
+    subscription = changing.locked(intent.subscription_id)
     row = db.session.get_one(PlanChange, plan_change_id)
     if row.state != PlanChangeState.ASKED or subscription.engine_subscription_id is None:
         # An event was quicker.
         return
     row.state = PlanChangeState.WAITING
     billing_events.apply_snapshot(subscription, snapshot, asked_at, actor=row.asked_by)
-
-
-def _refuse(plan_change_id: int, why: str) -> None:
-    plan_moves.refuse(db.session.get_one(PlanChange, plan_change_id), why)
 
 
 def sweep(engine_for: EngineFor) -> int:

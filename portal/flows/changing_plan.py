@@ -9,15 +9,13 @@ from functools import partial
 from portal import clock
 from portal.billing.engine import BillingEngine, SubscriptionSnapshot
 from portal.billing.engine import PlanChange as Wanted
-from portal.errors import BillingEngineError, EngineUnavailable
 from portal.extensions import db
-from portal.flows import changing_free, publishing, sweeping
-from portal.models import PlanChange, PlanChangeState, Subscription, Tenant, User
+from portal.flows import changing, changing_free, publishing, sweeping
+from portal.models import PlanChange, Subscription, Tenant, User
 from portal.services import (
     checkouts,
     invoices,
     plan_changes,
-    subscriptions,
     unfinished,
     usage_report,
 )
@@ -97,29 +95,27 @@ def change(
     *,
     version_id: int,
     moment: datetime,
+    asked_by: str | None = None,
 ) -> bool:
     """Change the plan as it was previewed; return whether it is done.
 
     Without a certain answer the change stays pending, and the worker finishes it.
 
+    :param user_id: the subscriber, who may have the plan and pays for it
+    :param asked_by: who acts, where it is not the subscriber
     :raise portal.errors.Conflict: if it cannot be changed, or what was shown holds no more
     :raise portal.errors.PaymentDeclined: if what is due was not paid; the plan stays as it was
     :raise portal.errors.BillingEngineError: if the engine refused; the plan stays as it was
     """
-
-    def store() -> int:
-        row = subscriptions.by_uuid(subscription_uuid)
-        user = db.session.get_one(User, user_id)
-        asked = plan_changes.ask(row, user, policy_uuid, version_id=version_id, moment=moment)
-        db.session.flush()
-        return asked.plan_change_id
-
-    number = in_unit_of_work(store)
-    try:
-        finish(engine, number)
-    except EngineUnavailable:
-        return False
-    return True
+    ask = partial(
+        plan_changes.ask,
+        policy_uuid=policy_uuid,
+        version_id=version_id,
+        moment=moment,
+        asked_by=asked_by,
+    )
+    number = changing.stored(subscription_uuid, user_id, ask)
+    return changing.is_certain(lambda: finish(engine, number))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,18 +144,11 @@ def finish(engine: BillingEngine, plan_change_id: int) -> None:
         # What was called so far goes on the invoice that the change draws, at the old price.
         publishing.flush(engine, intent.subscription_id)
         _let_the_second_pass()
-    asked_at = clock.epoch(clock.now())
-    try:
-        snapshot = engine.change_plan(
-            intent.account, intent.engine_id, intent.wanted, key=intent.key
-        )
-    except EngineUnavailable:
-        raise
-    except BillingEngineError as error:
-        why = error.message
-        in_unit_of_work(lambda: _refuse(plan_change_id, why))
-        raise
-    in_unit_of_work(lambda: _settle(plan_change_id, snapshot, asked_at))
+    changing.make(
+        plan_change_id,
+        lambda: engine.change_plan(intent.account, intent.engine_id, intent.wanted, key=intent.key),
+        partial(_settle, plan_change_id),
+    )
 
 
 def _is_to_free(plan_change_id: int) -> bool:
@@ -178,19 +167,16 @@ def _let_the_second_pass() -> None:
 
 
 def _intent(plan_change_id: int) -> _Intent | None:
-    row = db.session.get_one(PlanChange, plan_change_id)
-    subscription = db.session.get_one(Subscription, row.subscription_id)
-    if row.state != PlanChangeState.ASKED:
+    found = changing.at_engine(plan_change_id)
+    if found is None:
         return None
+    row, subscription, engine_id = found
     price = row.price
-    if subscription.ended_at is not None or subscription.engine_subscription_id is None:
-        plan_changes.refuse(row, "The subscription has ended.")
-        return None
     assert price is not None  # noqa: S101 - a change between paid plans has one
     return _Intent(
         subscription_id=subscription.subscription_id,
         account=subscription.connected_account or "",
-        engine_id=subscription.engine_subscription_id,
+        engine_id=engine_id,
         key=f"plan:{row.uuid}",
         wanted=Wanted(
             price_id=price.plan_id or "",
@@ -205,10 +191,6 @@ def _intent(plan_change_id: int) -> _Intent | None:
 def _settle(plan_change_id: int, snapshot: SubscriptionSnapshot, asked_at: int) -> None:
     row = db.session.get_one(PlanChange, plan_change_id)
     plan_changes.settle(row, snapshot, asked_at=asked_at)
-
-
-def _refuse(plan_change_id: int, why: str) -> None:
-    plan_changes.refuse(db.session.get_one(PlanChange, plan_change_id), why)
 
 
 def sweep(engine_for: EngineFor) -> int:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
+from sqlalchemy import select
+
 from portal import clock
 from portal.billing.engine import BillingEngine
 from portal.errors import BillingEngineError, EngineObjectMissing, NotFound
 from portal.extensions import db
-from portal.models import Subscription
+from portal.models import EngineSubscription, Subscription
 from portal.services import invoices, usage
 from portal.services.invoices import InvoiceView
 
@@ -37,15 +39,18 @@ class Statement:
 
 
 def current(engine: BillingEngine, subscription: Subscription) -> Statement:
-    """Ask the engine for the estimate and the past invoices of a commercial subscription.
+    """Ask the engine for the estimate and the past invoices of a subscription that was ever billed.
 
-    The read transaction ends before the engine is called. An engine that refuses or does not
-    answer leaves its sentence in ``problem``; what it did answer is shown.
+    On a free plan that followed a paid one, the past invoices are that one's. The read transaction
+    ends before the engine is called. An engine that refuses or does not answer leaves its sentence
+    in ``problem``; what it did answer is shown.
 
-    :raise portal.errors.NotFound: if the plan is free: there is nothing to invoice
+    :raise portal.errors.NotFound: if nothing was ever to be paid for
     """
+    if not subscription.has_invoices:
+        raise NotFound(_NONE)
     if not subscription.is_commercial:
-        raise NotFound("This plan is free, so it has no invoices.")
+        return _of_paid_plan(engine, subscription)
     account, engine_id = subscription.connected_account, subscription.engine_subscription_id
     ended = subscription.ended_at is not None
     metered = subscription.policy_version.is_dynamic and not ended
@@ -59,6 +64,27 @@ def current(engine: BillingEngine, subscription: Subscription) -> Statement:
             reason="Nothing has been paid yet. The first invoice is drawn with the first payment.",
         )
     return replace(_ask(engine, account, engine_id, ended=ended), waiting=waiting)
+
+
+def _of_paid_plan(engine: BillingEngine, subscription: Subscription) -> Statement:
+    """Return the invoices of the paid plan that a free one has followed."""
+    record = db.session.scalars(
+        select(EngineSubscription)
+        .where(EngineSubscription.am_subscription_id == subscription.subscription_id)
+        .order_by(EngineSubscription.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if record is None:
+        raise NotFound(_NONE)
+    account, engine_id = record.connected_account, record.subscription_id
+    ended = subscription.ended_at is not None
+    db.session.rollback()
+    found = _ask(engine, account, engine_id, ended=True)
+    return found if ended else replace(found, reason=_FREE)
+
+
+_NONE = "This plan is free, so it has no invoices."
+_FREE = "The plan is free now. These are the invoices of the paid plan before it."
 
 
 def _ask(engine: BillingEngine, account: str, engine_id: str, *, ended: bool) -> Statement:

@@ -243,6 +243,14 @@ class Subscription(Model):
         return self.policy_version.is_commercial
 
     @property
+    def has_invoices(self) -> bool:
+        """Whether View Invoice is offered: it is billed, or was before its present free plan.
+
+        A free plan that began with a billing period followed a paid one.
+        """
+        return self.is_commercial or self.plan_since > 0
+
+    @property
     def plan_name(self) -> str:
         """The name of the plan that was sold."""
         return self.policy_version.policy.name

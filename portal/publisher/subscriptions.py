@@ -6,7 +6,7 @@ from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from portal.errors import Invalid, MoveRefused, NotFound
+from portal.errors import Invalid, MoveRefused
 from portal.flows import invoicing
 from portal.models import Billing, Block, Subscription
 from portal.publisher import bp
@@ -115,7 +115,5 @@ def block(uuid: UUID) -> Response:
 def invoice(uuid: UUID) -> str:
     """Show what a subscription costs its subscriber so far, and its past invoices."""
     found = provided_subscription(me(), str(uuid))
-    if not found.is_commercial:
-        raise NotFound("This plan is free, so it has no invoices.")
     statement = invoicing.current(engine_of(found.api.tenant), found)
     return render_template("publisher/invoice.html", subscription=found, statement=statement)

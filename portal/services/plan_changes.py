@@ -204,12 +204,20 @@ def _begins_period(now: PolicyVersion, then: PolicyVersion) -> bool:
 
 
 def ask(
-    subscription: Subscription, user: User, policy_uuid: str, *, version_id: int, moment: datetime
+    subscription: Subscription,
+    user: User,
+    policy_uuid: str,
+    *,
+    version_id: int,
+    moment: datetime,
+    asked_by: str | None = None,
 ) -> PlanChange:
     """Store a change between paid plans before anything is sent: TIER_UPDATE_PENDING.
 
+    :param user: the subscriber
     :param version_id: the version of the price that the preview showed
     :param moment: the second from which the preview counted
+    :param asked_by: who acts, where it is not the subscriber
     :raise portal.errors.Conflict: if it cannot be changed, or what was shown holds no more
     """
     found = _agreed(subscription, user, policy_uuid, (Way.SWAP,), version_id)
@@ -217,7 +225,8 @@ def ask(
     is_fresh = now - FRESH <= moment <= now and moment >= (subscription.period_start or moment)
     if not is_fresh:
         raise Conflict(STALE)
-    return _store(subscription, user, found, moment=moment.replace(microsecond=0))
+    who = asked_by or user.qualified_name
+    return _store(subscription, who, found, moment=moment.replace(microsecond=0))
 
 
 def ask_without_price(
@@ -227,12 +236,15 @@ def ask_without_price(
     *,
     version_id: int,
     at_period_end: bool = False,
+    asked_by: str | None = None,
 ) -> PlanChange:
     """Store a change to or from a free plan before anything is sent: TIER_UPDATE_PENDING.
 
     One that is paid for waits for its payment; asked for once more it is the same change.
 
+    :param user: the subscriber
     :param at_period_end: of a paid plan: let it run until then
+    :param asked_by: who acts, where it is not the subscriber
     :raise portal.errors.Conflict: if it cannot be changed, or what was shown holds no more
     """
     known = plan_moves.awaiting_payment(subscription)
@@ -241,7 +253,8 @@ def ask_without_price(
     ways = (Way.PAY, Way.CANCEL, Way.SWITCH)
     found = _agreed(subscription, user, policy_uuid, ways, version_id)
     moment = clock.now().replace(microsecond=0)
-    change = _store(subscription, user, found, moment=moment, at_period_end=at_period_end)
+    who = asked_by or user.qualified_name
+    change = _store(subscription, who, found, moment=moment, at_period_end=at_period_end)
     if found.way is Way.PAY:
         assert found.price is not None  # noqa: S101 - decided by the way
         change.state = PlanChangeState.WAITING
@@ -278,7 +291,7 @@ def _agreed(
 
 def _store(
     subscription: Subscription,
-    user: User,
+    asked_by: str,
     found: Target,
     *,
     moment: datetime,
@@ -294,7 +307,7 @@ def _store(
         new_period=found.way is not Way.SWAP or _begins_period(now, then),
         at_period_end=found.way is Way.CANCEL and at_period_end,
         counted_from=moment,
-        asked_by=user.qualified_name,
+        asked_by=asked_by,
         open_key=subscription.uuid,
         period_start=subscription.period_start,
     )
@@ -305,9 +318,8 @@ def _store(
         raise Conflict("A change of plan is under way. Wait until it is settled.") from error
     price = f", {found.plan.price_words}" if then.is_commercial else ""
     words = f"Change to {found.plan.policy.display_name}{price}."
-    subscriptions.make(
-        subscription, Move.ASK_PLAN_CHANGE, Cause(because=words, actor=user.qualified_name)
-    )
+    cause = Cause(because=words, actor=asked_by)
+    subscriptions.make(subscription, Move.ASK_PLAN_CHANGE, cause)
     subscription.pending_policy_version_id = then.policy_version_id
     return change
 

@@ -12,6 +12,7 @@ from portal.flows import reconciling
 from portal.models import CheckoutAttempt, EngineSubscription, PlanChange, TimelineEntry, UsageBatch
 from portal.services import usage_account, usage_report
 from tests.functional.devportal.conftest import ACCOUNT, call, row_of
+from tests.support.browser import Browser
 
 WEBHOOK = "/api/am/stripe/webhook?tenantDomain=carbon.super"
 
@@ -245,6 +246,30 @@ def test_a_paid_plan_runs_until_its_period_ends_and_goes_on_as_free(market, paid
     assert "Plan Free" in browser.text
     browser.get("/devportal/invoices")
     assert browser.response.status_code == 200
+
+
+def test_the_paid_plans_invoices_stay_when_the_plan_is_free(market, paid, plans):
+    uuid = paid("Bronze")
+    engine_id = row_of(uuid).engine_subscription_id
+    number = market.engine.invoices(ACCOUNT, engine_id)[0].number
+    market.browser.get(path(uuid, plans["Free"])).submit("Change now")
+    assert standing(uuid) == ("Free", "NOT_REQUIRED", "UNBLOCKED")
+    page = market.browser.get(f"/devportal/subscriptions/{uuid}")
+    page.get(page.link("View Invoice"))
+    assert "The plan is free now. These are the invoices of the paid plan before it." in page.text
+    assert number in page.text
+    publisher = row_of(uuid).api.provider.username
+    his = Browser(market.browser.client.application).sign_in(publisher)
+    listed = f"/publisher/apis/{row_of(uuid).api.api_uuid}/subscriptions"
+    for place in (listed, f"/publisher/subscriptions/{uuid}"):
+        his.get(his.get(place).link("View Invoice"))
+        assert number in his.text
+
+
+def test_a_plan_that_was_always_free_has_no_invoices(market, free):
+    page = market.browser.get(f"/devportal/subscriptions/{free}")
+    assert "View Invoice" not in page.text
+    market.browser.get(f"/devportal/subscriptions/{free}/invoice", expect=404)
 
 
 def test_keeping_the_subscription_takes_the_change_back(market, paid, plans):

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from portal.extensions import db
+from portal.models import PlanChange, TimelineEntry
 from tests.functional.devportal.conftest import row_of
 from tests.support.rest import Rest
 
@@ -40,6 +42,13 @@ def bought(market, plans):
     return buy
 
 
+def actors(uuid):
+    """Return who made each move of a subscription since it was paid, in order."""
+    rows = db.session.query(TimelineEntry).filter_by(subscription_uuid=uuid)
+    moves = [(row.move, row.actor) for row in rows.order_by(TimelineEntry.line)]
+    return moves[[move for move, _ in moves].index("PAY") + 1 :]
+
+
 def plan_of(uuid):
     return row_of(uuid).plan_name
 
@@ -53,6 +62,7 @@ def test_the_subscriber_changes_the_plan_and_pays_for_it_at_once(market, bought)
     assert (answer.status_code, answer.json["throttlingPolicy"]) == (200, "Gold")
     assert plan_of(uuid) == "Gold"
     assert hers.put(place, wanted, match=tag).status_code == 412
+    assert {who for _, who in actors(uuid)} == {market.developer.qualified_name}
     again = hers.put(place, body | {"throttlingPolicy": "Gold"})
     assert (again.status_code, again.json["throttlingPolicy"]) == (200, "Gold")
 
@@ -123,6 +133,24 @@ def test_a_publisher_moves_a_subscriber_to_a_free_plan_at_once(bought):
     moved = his.post("/subscriptions/change-business-plan", query_string=query)
     assert (moved.status_code, moved.json["throttlingPolicy"]) == (200, "Free")
     assert (plan_of(uuid), row_of(uuid).status) == ("Free", "UNBLOCKED")
+    publisher = row_of(uuid).api.provider.qualified_name
+    assert actors(uuid) == [("ASK_PLAN_CHANGE", publisher), ("GO_FREE", publisher)]
+    assert db.session.query(PlanChange).one().asked_by == publisher
+
+
+def test_a_publisher_moves_a_subscriber_from_one_free_plan_to_another(market):
+    plans = [market.factories.policy(name) for name in ("Free", "Trial")]
+    application = market.factories.application("Fleet", owner=market.developer)
+    api = market.api("Weather", *plans)
+    uuid = market.subscribe(api, plans[0], application)
+    his = Rest(market.browser.client.application, api.provider, "publisher/v4")
+    query = {"subscriptionId": uuid, "businessPlan": "Trial"}
+    assert his.post("/subscriptions/change-business-plan", query_string=query).status_code == 200
+    assert plan_of(uuid) == "Trial"
+    rows = db.session.query(TimelineEntry).filter_by(subscription_uuid=uuid)
+    who = [row.actor for row in rows.order_by(TimelineEntry.line)]
+    subscriber, publisher = market.developer.qualified_name, api.provider.qualified_name
+    assert who == [subscriber, publisher, publisher]
 
 
 def test_a_publisher_cannot_make_a_subscriber_pay(bought):
@@ -140,3 +168,5 @@ def test_a_publisher_moves_a_subscriber_to_a_plan_that_costs_nothing_now(bought)
     moved = his.post("/subscriptions/change-business-plan", query_string=query)
     assert (moved.status_code, moved.json["throttlingPolicy"]) == (200, "Bronze")
     assert plan_of(uuid) == "Bronze"
+    publisher = row_of(uuid).api.provider.qualified_name
+    assert actors(uuid) == [("ASK_PLAN_CHANGE", publisher), ("SETTLE_PLAN_CHANGE", publisher)]
