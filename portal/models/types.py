@@ -89,6 +89,33 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class moment_of(GenericFunction[datetime]):  # noqa: N801 - named as SQL functions are
+    """The moment of a number of milliseconds since 1970, as ``UtcDateTime`` is stored."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(moment_of)
+def _moment(element: Any, compiler: Any, **more: Any) -> str:
+    millis = compiler.process(element.clauses, **more)
+    whole = f"strftime('%Y-%m-%d %H:%M:%S', ({millis}) / 1000, 'unixepoch')"
+    return f"({whole} || printf('.%03d000', ({millis}) % 1000))"
+
+
+@compiles(moment_of, "postgresql")
+def _moment_of_postgresql(element: Any, compiler: Any, **more: Any) -> str:
+    millis = compiler.process(element.clauses, **more)
+    return f"(timestamptz 'epoch' + ({millis}) * interval '1 millisecond')"
+
+
+@compiles(moment_of, "mysql")
+@compiles(moment_of, "mariadb")
+def _moment_of_mysql(element: Any, compiler: Any, **more: Any) -> str:
+    millis = compiler.process(element.clauses, **more)
+    return f"(CAST('1970-01-01' AS DATETIME(6)) + INTERVAL ({millis}) * 1000 MICROSECOND)"
+
+
 class DecimalText(TypeDecorator[Decimal]):
     """An exact decimal, stored as plain text because SQLite has no exact number with decimals."""
 

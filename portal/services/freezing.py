@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, bindparam, exists, insert, select, update
+from sqlalchemy import Table, insert, select
 
 from portal import clock
 from portal.extensions import db
@@ -18,11 +18,9 @@ from portal.models import (
     UsageBatch,
     UsageTally,
 )
-from portal.services import periods
+from portal.services import claiming, periods
+from portal.services.claiming import GRACE, OPEN, Conditions, claim, is_sold
 
-#: How long after a period's end its invoice still takes usage. Stripe draws it up an hour later;
-#: the rest is for sending.
-GRACE = timedelta(minutes=59, seconds=30)
 TOO_LATE = (
     "The subscription has ended and its last invoice is drawn, so there is no invoice for these "
     "calls. Confirm them here to write them off."
@@ -37,29 +35,31 @@ def freeze(tenant_id: int, run_id: int | None = None, *, limit: int = 2000) -> i
     Returns how many batches were made; 0: there is nothing left. One batch for each subscription
     and billing period. A subscription that is not metered has no batches.
     """
-    return _freeze([UsageTally.tenant_id == tenant_id], run_id, limit)
+    connection, now = db.session.connection(), clock.now()
+    made = claiming.freeze_ordinary(connection, tenant_id, run_id, now, limit)
+    return made or _freeze([_tally.c.tenant_id == tenant_id], run_id, limit)
 
 
 def open_subscriptions(tenant_id: int) -> Sequence[int]:
     """Return the metered subscriptions that have unclaimed calls, also ended ones."""
     return db.session.scalars(
-        select(UsageTally.subscription_id)
-        .where(UsageTally.tenant_id == tenant_id, UsageTally.open_since.is_not(None), _is_sold())
+        select(_tally.c.subscription_id)
+        .where(_tally.c.tenant_id == tenant_id, *OPEN, is_sold())
         .distinct()
-        .order_by(UsageTally.subscription_id)
+        .order_by(_tally.c.subscription_id)
     ).all()
 
 
 def freeze_one(subscription_id: int, run_id: int | None = None) -> int:
     """Claim one subscription's calls into batches; return how many were made."""
-    return _freeze([UsageTally.subscription_id == subscription_id], run_id, 500)
+    return _freeze([_tally.c.subscription_id == subscription_id], run_id, 500)
 
 
-def _freeze(whose: list[ColumnElement[bool]], run_id: int | None, limit: int) -> int:
+def _freeze(whose: Conditions, run_id: int | None, limit: int) -> int:
     tallies = db.session.execute(
         select(_tally)
-        .where(*whose, UsageTally.open_since.is_not(None), _is_sold())
-        .order_by(UsageTally.subscription_id, UsageTally.period_start)
+        .where(*whose, *OPEN, is_sold())
+        .order_by(_tally.c.subscription_id, _tally.c.period_start)
         .limit(limit)
         .with_for_update(of=_tally)
     ).all()
@@ -68,33 +68,11 @@ def _freeze(whose: list[ColumnElement[bool]], run_id: int | None, limit: int) ->
     sold = sold_as({row.subscription_id for row in tallies})
     now = clock.now()
     rows = [_batch(row, sold[row.subscription_id], now, run_id) for row in tallies]
-    db.session.execute(insert(_batch_table), rows)
-    db.session.execute(
-        update(_tally)
-        .where(
-            _tally.c.subscription_id == bindparam("sub"),
-            _tally.c.period_start == bindparam("since"),
-        )
-        .values(
-            claimed=_tally.c.counted,
-            batches=_tally.c.batches + 1,
-            open_since=None,
-            open_until=None,
-        ),
-        [{"sub": row.subscription_id, "since": row.period_start} for row in tallies],
-    )
+    connection = db.session.connection()
+    connection.execute(insert(_batch_table), rows)
+    ends = tallies[0].subscription_id, tallies[-1].subscription_id
+    claim(connection, [*whose, _tally.c.subscription_id.between(*ends)], len(rows))
     return len(rows)
-
-
-def _is_sold() -> ColumnElement[bool]:
-    """Whether the engine knows the subscription, so that its calls can be reported."""
-    return exists().where(
-        EngineSubscription.am_subscription_id == UsageTally.subscription_id,
-        EnginePrice.mapping_id == EngineSubscription.mapping_id,
-        EnginePrice.meter_event_name.is_not(None),
-        SharedCustomer.id == EngineSubscription.shared_customer_id,
-        SharedCustomer.shared_customer_id.is_not(None),
-    )
 
 
 def sold_as(subscription_ids: set[int]) -> dict[int, Any]:

@@ -335,9 +335,10 @@ def _bucket_row(entry: _Entry, claim: int) -> dict[str, Any]:
 def _raise_tallies(connection: Connection, entries: list[_Entry]) -> None:
     sums: dict[tuple[int, int], Group] = {}
     for entry in entries:
-        if not entry.billable:
-            continue
         group = entry.group
+        # Bytes that were found out after their call open nothing: it may be in a batch already.
+        if not entry.billable or not group.calls:
+            continue
         total = sums.setdefault(entry.place, Group(0, 0, group.first, group.last))
         total.calls += group.calls
         total.first, total.last = min(total.first, group.first), max(total.last, group.last)
