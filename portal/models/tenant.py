@@ -88,8 +88,7 @@ class Tenant(Model):
     @property
     def reminders(self) -> tuple[int, ...]:
         """The days of ``reminder_days``, the earliest reminder first."""
-        days = {int(part) for part in self.reminder_days.split(",") if part.strip()}
-        return tuple(sorted(days, reverse=True))
+        return days_of(self.reminder_days)
 
     def _place(self, column: str) -> str:
         return f"{self.tenant_domain}:{column}"
@@ -135,3 +134,9 @@ class Tenant(Model):
     def is_live(self) -> bool:
         """Whether real money moves: decided by the key, as Stripe does."""
         return (self.platform_key or "").startswith(("sk_live_", "rk_live_"))
+
+
+def days_of(reminder_days: str) -> tuple[int, ...]:
+    """Return the days of a list like ``3,1``, the earliest reminder first."""
+    days = {int(part) for part in reminder_days.split(",") if part.strip()}
+    return tuple(sorted(days, reverse=True))

@@ -26,7 +26,7 @@ def insert_missing(
     where another transaction takes it at the same moment.
     """
     kind = connection.dialect.name
-    statement = _statement(kind, table)
+    statement = ignoring(kind, table)
     if not key:
         connection.execute(statement, list(rows))
         return set()
@@ -68,7 +68,7 @@ def _inserted(connection: Connection, table: Table, rows: Sequence[dict[str, Any
         # One short statement: thousands of parameters cost more than the rows themselves.
         made = connection.execute(_from_arrays(table, rows), execution_options=told)
     else:
-        statement = _statement(connection.dialect.name, table)
+        statement = ignoring(connection.dialect.name, table)
         made = connection.execute(statement, list(rows), execution_options=told)
     return int(made.rowcount)
 
@@ -87,7 +87,8 @@ def _from_arrays(table: Table, rows: Sequence[dict[str, Any]]) -> Any:
     return postgresql.insert(table).from_select(names, query).on_conflict_do_nothing()
 
 
-def _statement(kind: str, table: Table) -> Any:
+def ignoring(kind: str, table: Table) -> Any:
+    """Return an INSERT that leaves out rows whose key is taken, for a kind of database."""
     if kind in ("mysql", "mariadb"):
         return mysql.insert(table).prefix_with("IGNORE")
     if kind == "postgresql":

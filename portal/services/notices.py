@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Table, exists, select, update
+from sqlalchemy import Connection, Table, bindparam, exists, select, update
 
 from portal import clock
 from portal.errors import MoveRefused
@@ -18,8 +18,10 @@ from portal.extensions import db
 from portal.models import Application, Notice, Policy, PolicyVersion, Subscription, Tenant, User
 from portal.models.api import Api
 from portal.models.notice import MailState, NoticeKind
-from portal.models.subscription import Billing, Facts, in_force
-from portal.services import notice_words
+from portal.models.subscription import Billing, Facts
+from portal.models.types import new_uuid
+from portal.services import arrears, notice_words
+from portal.services.arrears import Announcement, Arrears
 from portal.services.inserting import insert_missing
 from portal.services.notice_words import About
 
@@ -27,12 +29,9 @@ from portal.services.notice_words import About
 LATE = timedelta(hours=1)
 #: How long before its end a free trial's subscriber is reminded.
 TRIAL_NOTICE = timedelta(days=3)
-#: Good news stands above the pages for this long.
-NEWS = timedelta(days=3)
 PAGE = 200
 
 _TABLE: Table = Notice.__table__  # type: ignore[assignment]
-_OF_ARREARS = (NoticeKind.PAYMENT_FAILED, NoticeKind.GRACE_ENDING, NoticeKind.ACCESS_STOPPED)
 
 
 def about(subscription: Subscription, **more: Any) -> About:
@@ -55,27 +54,46 @@ def tell(
     **more: Any,
 ) -> None:
     """Store a notice and with it its letter. The same kind and occasion again changes nothing."""
-    words = notice_words.of(kind, about(subscription, **more))
-    insert_missing(
-        db.session.connection(),
-        _TABLE,
-        [
-            {
-                "tenant_id": subscription.tenant_id,
-                "subscription_id": subscription.subscription_id,
-                "kind": kind,
-                "occasion": occasion,
-                "subject": words.subject,
-                "body": words.body,
-                "relevant_until": relevant_until,
-                **_letter(subscription.application.owner.email),
-            }
-        ],
+    row = row_of(
+        subscription.tenant_id,
+        subscription.subscription_id,
+        (kind, occasion),
+        about(subscription, **more),
+        relevant_until=relevant_until,
+        email=subscription.application.owner.email,
     )
+    insert_missing(db.session.connection(), _TABLE, [row])
 
 
-def _letter(email: str | None) -> dict[str, Any]:
-    return {"recipient": email, "mail_state": MailState.WAITING if email else MailState.NONE}
+def row_of(
+    tenant_id: int,
+    subscription_id: int,
+    what: tuple[NoticeKind, str],
+    facts: About,
+    *,
+    relevant_until: datetime | None,
+    email: str | None,
+) -> dict[str, Any]:
+    """Return the row of a notice, with every column that is not empty.
+
+    :param what: its kind and occasion
+    """
+    words, now = notice_words.of(what[0], facts), clock.now()
+    return {
+        "uuid": new_uuid(),
+        "tenant_id": tenant_id,
+        "subscription_id": subscription_id,
+        "kind": what[0],
+        "occasion": what[1],
+        "at": now,
+        "subject": words.subject,
+        "body": words.body,
+        "relevant_until": relevant_until,
+        "recipient": email,
+        "mail_state": MailState.WAITING if email else MailState.NONE,
+        "mail_attempts": 0,
+        "mail_next_at": now,
+    }
 
 
 # --- what moves announce ----------------------------------------------------------------------
@@ -88,47 +106,54 @@ def before_move(
 
     :raise portal.errors.MoveRefused: if calls were to stop before every notice is stored
     """
-    if after.billing.is_arrears and not before.billing.is_arrears:
-        _fall_behind(subscription, after, line)
+    told = _of_debt(subscription, before, after, line)
+    if told is not None:
+        _announce(subscription, told)
     elif move == "RUN_OUT":
         if subscription.stops_at is None or subscription.stops_at > clock.now():
             raise MoveRefused("The subscriber has not had every notice and all of the time yet.")
         tell(subscription, NoticeKind.ACCESS_STOPPED, str(subscription.arrears_line))
-    elif before.billing.is_arrears and after.billing is Billing.PAID:
-        blocked = in_force(before, subscription.stops_at, clock.now()).billing is Billing.OVERDUE
-        _settle(subscription, _OF_ARREARS)
-        tell(
-            subscription,
-            NoticeKind.ACCESS_BACK,
-            str(subscription.arrears_line),
-            relevant_until=clock.now() + NEWS,
-            was_blocked=blocked,
-        )
-        _forget_arrears(subscription)
     elif move == "GO_FREE":
         _settle(subscription, tuple(NoticeKind))
         _forget_arrears(subscription)
     elif after.billing is Billing.ENDED:
         _settle(subscription, tuple(NoticeKind))
         if subscription.engine_subscription_id is not None:
-            tell(subscription, NoticeKind.ENDED, str(line), relevant_until=clock.now() + NEWS)
+            tell(
+                subscription, NoticeKind.ENDED, str(line), relevant_until=clock.now() + arrears.NEWS
+            )
         _forget_arrears(subscription)
 
 
-def _fall_behind(subscription: Subscription, after: Facts, line: int) -> None:
-    subscription.arrears_line = line
-    subscription.access_until = subscription.stops_at = None
-    if after.billing is Billing.GRACE:
-        tenant = db.session.get_one(Tenant, subscription.tenant_id)
-        now = clock.now()
-        subscription.access_until = now + timedelta(days=tenant.grace_days)
-        if not reminders(tenant, tenant.grace_days):
-            subscription.stops_at = subscription.access_until
+def _of_debt(
+    subscription: Subscription, before: Facts, after: Facts, line: int
+) -> Announcement | None:
+    if not (before.billing.is_arrears or after.billing.is_arrears):
+        return None
+    tenant = db.session.get_one(Tenant, subscription.tenant_id)
+    held = Arrears(**{name: getattr(subscription, name) for name in arrears.COLUMNS})
+    return arrears.announce(
+        before,
+        after,
+        held,
+        line,
+        grace_days=tenant.grace_days,
+        days_before=tenant.reminders,
+    )
+
+
+def _announce(subscription: Subscription, told: Announcement) -> None:
+    for name in arrears.COLUMNS:
+        setattr(subscription, name, getattr(told.arrears, name))
+    if told.settles:
+        _settle(subscription, told.settles)
     tell(
         subscription,
-        NoticeKind.PAYMENT_FAILED,
-        str(line),
-        until=subscription.access_until,
+        told.kind,
+        told.occasion,
+        relevant_until=told.relevant_until,
+        until=told.until,
+        was_blocked=told.was_blocked,
     )
 
 
@@ -169,11 +194,6 @@ def _settle(subscription: Subscription, kinds: tuple[NoticeKind, ...]) -> None:
 
 
 # --- what time announces ----------------------------------------------------------------------
-
-
-def reminders(tenant: Tenant, grace_days: int) -> list[int]:
-    """Return how many days before the end of a grace the tenant reminds, the first first."""
-    return [days for days in tenant.reminders if days < grace_days]
 
 
 def in_grace(after_id: int = 0) -> list[int]:
@@ -242,7 +262,8 @@ def _missing(subscription: Subscription) -> list[int]:
     until = subscription.access_until or clock.now()
     # Rounded: the two moments were read one after the other.
     given = round((until - told.get(line, until)) / timedelta(days=1))
-    return [days for days in reminders(tenant, given) if f"{line}:{days}" not in told]
+    wanted = arrears.reminders(tenant.reminders, given)
+    return [days for days in wanted if f"{line}:{days}" not in told]
 
 
 def trials_ending(now: datetime) -> list[int]:
@@ -304,11 +325,9 @@ def quota_used(
     crossed = [kind for step, kind in quota_steps(amount) if before < step <= after]
     if not crossed or window[1] - window[0] < SHORTEST_WINDOW or amount < 1:
         return
-    row: Any = connection.execute(_ABOUT.where(subscription_id == _SUBSCRIPTION)).one()
-    facts = About(
-        api=f"{row.api_name} {row.api_version}",
-        application=row.application,
-        plan=row.plan,
+    row: Any = connection.execute(ABOUT, {"number": subscription_id}).one()
+    facts = facts_of(
+        row,
         until=clock.from_epoch(window[1]),
         used=after,
         amount=amount,
@@ -325,21 +344,25 @@ def quota_used(
 def _of_quota(
     row: Any, subscription_id: int, window: tuple[int, int], facts: About, kind: NoticeKind
 ) -> dict[str, Any]:
-    words = notice_words.of(kind, facts)
-    return {
-        "tenant_id": row.tenant_id,
-        "subscription_id": subscription_id,
-        "kind": kind,
-        "occasion": str(window[0]),
-        "subject": words.subject,
-        "body": words.body,
-        "relevant_until": facts.until,
-        **_letter(row.email),
-    }
+    return row_of(
+        row.tenant_id,
+        subscription_id,
+        (kind, str(window[0])),
+        facts,
+        relevant_until=facts.until,
+        email=row.email,
+    )
 
 
-_SUBSCRIPTION: Any = Subscription.subscription_id
-_ABOUT = (
+def facts_of(row: Any, **more: Any) -> About:
+    """Return what every notice says of a subscription, from a row of :data:`ABOUT`."""
+    return About(
+        api=f"{row.api_name} {row.api_version}", application=row.application, plan=row.plan, **more
+    )
+
+
+#: What every notice about the subscription ``number`` needs, in one query.
+ABOUT = (
     select(
         Subscription.tenant_id,
         Api.api_name,
@@ -353,4 +376,5 @@ _ABOUT = (
     .join(User, User.user_id == Application.owner_id)
     .join(PolicyVersion, PolicyVersion.policy_version_id == Subscription.policy_version_id)
     .join(Policy, Policy.policy_id == PolicyVersion.policy_id)
+    .where(Subscription.subscription_id == bindparam("number"))
 )

@@ -3,47 +3,33 @@
 Most events of a busy day change no fact: a subscription was renewed, an invoice is paid. The rules
 for them are the same function as for every other event (``event_rules.next_state``), applied to
 columns that one query brings; the event and what it changes are stored together by one statement
-that writes nothing unless the subscription is as it was read. Whatever is not ordinary, a line for
-the timeline, a notice, a tie, a subscription that is not known, takes the long way
-(``inbox.receive``), which gives the same result for these, too. See docs/decisions/0020.
+that writes nothing unless the subscription is as it was read. So it is with those by which a debt
+begins or is settled (``short_moves``). Whatever is not ordinary, another line for the timeline, a
+tie, a subscription that is not known, takes the long way (``inbox.receive``), which gives the same
+result for these, too. See docs/decisions/0020.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from sqlalchemy import (
-    Executable,
-    Select,
-    Table,
-    Update,
-    bindparam,
-    insert,
-    literal_column,
-    select,
-    type_coerce,
-    update,
-)
+from sqlalchemy import Select, Update, bindparam, literal_column, select, update
 
 from portal import clock
 from portal.billing.values import BillingEvent
-from portal.models import EngineSubscription, InboxEvent, Outcome, Subscription, Tenant
-from portal.models.subscription import FACTS, facts_of, in_force, status_of
-from portal.services import inbox
+from portal.models import EngineSubscription, Outcome, Tenant
+from portal.models.subscription import FACTS, UNKNOWN, facts_of, in_force, status_of
+from portal.services import arrears, inbox, short_moves
 from portal.services.event_rules import SAID_BY_ENGINE, Local, Step, next_state
-
-
-class Statements(Protocol):
-    """Runs statements on one connection: see ``portal.web.quick``."""
-
-    name: str
-    """The kind of database."""
-
-    def one(self, statement: Executable, values: Mapping[str, Any]) -> Any:
-        """Return the only row of a query, with its columns as attributes, or ``None``."""
-
-    def write(self, statement: Executable, values: Mapping[str, Any]) -> int:
-        """Return how many rows a statement wrote."""
+from portal.services.short_statements import (
+    AS_READ,
+    INBOX,
+    ROW,
+    STORE,
+    Statements,
+    given,
+    named,
+    storing,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +74,17 @@ def step_of(known: Known, event: BillingEvent, *, is_live: bool) -> Step | None:
         return None
     if row.subscription_id is None or row.account != event.account:
         return None
+    if row.engine_subscription_id != event.subscription_id:
+        # Of a paid plan that was left.
+        return None
+    if row.billed_from == UNKNOWN:
+        # The first period of a paid plan is named at any moment, and calls are billed from then.
+        return None
     step = next_state(_local(row), event)
-    ordinary = step.outcome is Outcome.APPLIED and not step.lines and not step.refresh
-    return step if ordinary else None
+    if step.outcome is not Outcome.APPLIED:
+        return None
+    ordinary = not step.lines and not step.refresh
+    return step if ordinary or short_moves.line_of(step) else None
 
 
 def _local(row: Any) -> Local:
@@ -114,42 +108,41 @@ def write(run: Statements, known: Known, event: BillingEvent, raw: bytes, step: 
     Nothing is to be kept of it if the subscription was written since it was read, or if somebody
     else has stored the event meanwhile, which is the database's error of a key that is taken.
     """
-    stored = _columns(known.row, event, raw, step)
+    stored = named("event", _columns(known.row, event, raw, step))
+    line = short_moves.line_of(step)
+    if line is not None:
+        return short_moves.write(run, known.row, event, line, step, stored)
     guard = {"number": known.row.subscription_id, "seen": known.row.revision}
-    values = {**guard, **{f"event_{name}": stored[name] for name in _STORED}}
+    values = {**guard, **stored}
     said = {name: getattr(step.local, name) for name in SAID_BY_ENGINE}
     if all(getattr(known.row, name) == value for name, value in said.items()):
-        return run.write(_STORE, values) == 1
-    changes = {f"new_{name}": value for name, value in said.items()}
+        return run.write(STORE, values) == 1
+    changes = named("new", said)
     if run.name == "postgresql":
         return run.write(_STORE_AND_CHANGE, {**values, **changes}) == 1
     changed = run.write(_CHANGE, {**guard, **changes}) == 1
-    return changed and run.write(_STORE, {**values, "seen": known.row.revision + 1}) == 1
+    return changed and run.write(STORE, {**values, "seen": known.row.revision + 1}) == 1
 
 
 def _columns(row: Any, event: BillingEvent, raw: bytes, step: Step) -> dict[str, Any]:
     now = clock.now()
-    status = status_of(in_force(facts_of(row), row.stops_at, now))
+    before = in_force(facts_of(row), row.stops_at, now)
     return {
         **inbox.first_values(row.tenant_id, event, raw, now),
         "outcome": step.outcome.value,
         "detail": step.detail[:1024],
-        "status_before": status.value,
-        "status_after": status.value,
+        "status_before": status_of(before).value,
+        "status_after": status_of(step.local.facts if step.lines else before).value,
         "am_subscription_id": row.subscription_id,
     }
 
 
 # --- the statements ---------------------------------------------------------------------------
 
-_INBOX: Table = InboxEvent.__table__  # type: ignore[assignment]
-_ROW: Table = Subscription.__table__  # type: ignore[assignment]
-_STORED = (
-    *("tenant_id", "event_id", "type", "account", "livemode", "created", "received_at"),
-    *("payload_zlib", "outcome", "detail", "deliveries", "attempts"),
-    *("status_before", "status_after", "am_subscription_id"),
+_NEEDED = (
+    *("subscription_id", "uuid", "line", "revision", "billed_from"),
+    *("engine_subscription_id", *FACTS, *SAID_BY_ENGINE, *arrears.COLUMNS),
 )
-_NEEDED = ("subscription_id", "revision", "stops_at", *FACTS, *SAID_BY_ENGINE)
 
 
 def _reading() -> Select[Any]:
@@ -160,21 +153,22 @@ def _reading() -> Select[Any]:
             tenant.c.platform_key_sealed,
             tenant.c.webhook_secrets_sealed,
             tenant.c.grace_days,
-            _INBOX.c.inbox_id,
+            tenant.c.reminder_days,
+            INBOX.c.inbox_id,
             record.c.connected_account.label("account"),
-            *(_ROW.c[name] for name in _NEEDED),
+            *(ROW.c[name] for name in _NEEDED),
         )
         .select_from(tenant)
         .outerjoin(
-            _INBOX,
-            (_INBOX.c.tenant_id == tenant.c.tenant_id) & (_INBOX.c.event_id == bindparam("event")),
+            INBOX,
+            (INBOX.c.tenant_id == tenant.c.tenant_id) & (INBOX.c.event_id == bindparam("event")),
         )
         .outerjoin(
             record,
             (record.c.tenant_id == tenant.c.tenant_id)
             & (record.c.subscription_id == bindparam("engine_id")),
         )
-        .outerjoin(_ROW, _ROW.c.subscription_id == record.c.am_subscription_id)
+        .outerjoin(ROW, ROW.c.subscription_id == record.c.am_subscription_id)
         .where(tenant.c.tenant_domain == bindparam("domain"))
     )
 
@@ -182,34 +176,19 @@ def _reading() -> Select[Any]:
 def _changing() -> Update:
     """Write what the engine said, if the row is as it was read; a gateway sees that it changed."""
     return (
-        update(_ROW)
-        .where(_ROW.c.subscription_id == bindparam("number"), _ROW.c.revision == bindparam("seen"))
-        .values(
-            revision=_ROW.c.revision + literal_column("1"),
-            **{name: bindparam(f"new_{name}", type_=_ROW.c[name].type) for name in SAID_BY_ENGINE},
-        )
+        update(ROW)
+        .where(*AS_READ)
+        .values(revision=ROW.c.revision + literal_column("1"), **given("new", ROW, SAID_BY_ENGINE))
     )
-
-
-def _storing(source: Any) -> Any:
-    """Store the event for each row of ``source``: one, or none."""
-    given = (type_coerce(bindparam(f"event_{name}"), _INBOX.c[name].type) for name in _STORED)
-    return insert(_INBOX).from_select(_STORED, select(*given).select_from(source))
 
 
 _READ = _reading()
 _AGAIN = (
-    update(_INBOX)
-    .where(_INBOX.c.inbox_id == bindparam("number"))
-    .values(deliveries=_INBOX.c.deliveries + literal_column("1"))
+    update(INBOX)
+    .where(INBOX.c.inbox_id == bindparam("number"))
+    .values(deliveries=INBOX.c.deliveries + literal_column("1"))
 )
 _AT_EASE = select(literal_column("set_config('synchronous_commit', 'off', true)")).scalar_subquery()
 _AGAIN_AT_EASE = _AGAIN.where(literal_column("'off'") == _AT_EASE)
 _CHANGE = _changing()
-_AS_READ = (
-    select(_ROW.c.subscription_id)
-    .where(_ROW.c.subscription_id == bindparam("number"), _ROW.c.revision == bindparam("seen"))
-    .subquery("as_read")
-)
-_STORE = _storing(_AS_READ)
-_STORE_AND_CHANGE = _storing(_changing().returning(_ROW.c.subscription_id).cte("changed"))
+_STORE_AND_CHANGE = storing(_changing().returning(ROW.c.subscription_id).cte("changed"))

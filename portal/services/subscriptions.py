@@ -206,8 +206,24 @@ def _add_line(
 ) -> None:
     """Store the next line. It goes to the database before the facts that it states."""
     number = subscription.line + 1
-    values = {
-        "subscription_uuid": subscription.uuid,
+    values = line_of(subscription.uuid, number, name, cause, (before, after))
+    try:
+        db.session.execute(insert(_TIMELINE).values(**values))
+    except IntegrityError as error:
+        raise StaleDataError("Another line was written in the same moment.") from error
+    subscription.line = number
+
+
+def line_of(
+    uuid: str, number: int, name: str, cause: Cause, facts: tuple[Facts | None, Facts]
+) -> dict[str, Any]:
+    """Return a line of the timeline as a row.
+
+    :param facts: before and after it
+    """
+    before, after = facts
+    return {
+        "subscription_uuid": uuid,
         "line": number,
         "at": clock.now(),
         "move": name,
@@ -218,11 +234,6 @@ def _add_line(
         "stripe_event_id": cause.event_id,
         **columns_of(after),
     }
-    try:
-        db.session.execute(insert(_TIMELINE).values(**values))
-    except IntegrityError as error:
-        raise StaleDataError("Another line was written in the same moment.") from error
-    subscription.line = number
 
 
 _TIMELINE: Table = TimelineEntry.__table__  # type: ignore[assignment]

@@ -22,7 +22,7 @@ from portal.models import SUPER_TENANT, Tenant
 from portal.services import short_way
 from portal.services.short_way import Sealed
 from portal.vault import SecretUnreadable
-from portal.web import metrics
+from portal.web import changes, metrics, queue
 from portal.web.quick import Quick, errors_of, quick
 
 ENDPOINT = "stripe.webhook"
@@ -117,7 +117,14 @@ class Fast:
         step = short_way.step_of(known, event, is_live=opened.is_live)
         if step is None:
             return False
-        return run.kept(lambda: short_way.write(run, known, event, raw, step))
+        if not run.kept(lambda: short_way.write(run, known, event, raw, step)):
+            return False
+        if step.lines:
+            changes.tell_gateway()
+        if step.refresh:
+            with self._app.app_context():
+                queue.enqueue("wake")
+        return True
 
     def _open(self, domain: str) -> _Opened | None:
         with quick(self._database) as run:

@@ -42,6 +42,7 @@ def bill(**more: Any) -> Invoice:
 
 
 RENEWED = (EventKind.SUBSCRIPTION_UPDATED, snapshot(EngineStatus.ACTIVE))
+FAILED = (EventKind.PAYMENT_FAILED, bill())
 #: What events say.
 SAID: list[tuple[EventKind, Any]] = [
     *((EventKind.SUBSCRIPTION_UPDATED, snapshot(status)) for status in EngineStatus),

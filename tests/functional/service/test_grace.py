@@ -17,7 +17,7 @@ from portal import clock
 from portal.extensions import db, mail
 from portal.flows import mailing, warning
 from portal.models import Mail, Notice, Status, Subscription, Tenant
-from portal.services import access, notices, subscriptions
+from portal.services import access, arrears, notices, subscriptions
 from portal.services.subscriptions import Cause, Move
 from portal.web import mail as web_mail
 from portal.web.mail import flask_config, mailer
@@ -257,7 +257,7 @@ class _Watch:
         line = str(subscription.arrears_line)
         wanted = {("PAYMENT_FAILED", line)} | {
             ("GRACE_ENDING", f"{line}:{days}")
-            for days in notices.reminders(tenant, tenant.grace_days)
+            for days in arrears.reminders(tenant.reminders, tenant.grace_days)
         }
         assert wanted <= set(told())
 
