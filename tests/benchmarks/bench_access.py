@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -44,15 +45,16 @@ def measure(url: str, folder: Path, payments: int) -> dict[str, Any]:
         account = portal.connect()
         every = [_one(portal, account, number) for number in range(payments + 1)]
     waits = sorted(every[1:])  # The first fills caches.
+    p99 = waits[math.ceil(len(waits) * 0.99) - 1]
     return {
         "benchmark": "payment_to_access",
         "payments": payments,
         "p50_ms": round(waits[len(waits) // 2]),
-        "p99_ms": round(waits[min(len(waits) - 1, int(len(waits) * 0.99))]),
+        "p99_ms": round(p99),
         "most_ms": round(waits[-1]),
         "target_p99_ms": TARGET_MS,
         "load": [round(each, 1) for each in os.getloadavg()],
-        "passed": waits[min(len(waits) - 1, int(len(waits) * 0.99))] <= TARGET_MS,
+        "passed": p99 <= TARGET_MS,
     }
 
 
