@@ -1,4 +1,4 @@
-"""Who did what: the acts of administrators and publishers."""
+"""Who did what: the acts of administrators, publishers, and operators at the command line."""
 
 from datetime import date
 
@@ -63,6 +63,18 @@ ACTS = {
     "publisher.new_plan": "Made a plan",
     "stripe.configure_again": "Set the Stripe service up again",
 }
+#: The same of what is done at the command line.
+COMMANDS = {
+    "flask oauth clean-up": "Deleted what the authorization server needs no more",
+    "flask oauth rotate-keys": "Changed the key that signs id tokens",
+    "flask people add": "Added a person",
+    "flask people password": "Gave a person a new password",
+    "flask people unlock": "Unlocked a person's sign-in",
+    "flask reconcile --repair": "Repaired differences",
+    "flask secrets rotate": "Encrypted the stored secrets anew",
+    "flask usage import": "Took in a file of calls",
+    "flask usage publish": "Published usage",
+}
 #: What people call a table's rows, where it is not the table's own name.
 ROWS = {
     "Api": "API",
@@ -82,6 +94,7 @@ ROWS = {
     "SystemApp": "Part of the portal",
     "Tenant": "Configuration",
     "UsageBatch": "Batch of usage",
+    "UsageEvent": "Calls",
     "UsageSource": "Source of usage",
     "User": "Person",
 }
@@ -99,7 +112,7 @@ def audit_log() -> str:
         until=_day("until"),
     )
     number = min(max(request.args.get("page", 1, type=int), 1), 1_000_000)
-    known = sorted(audit.acts(tenant_id), key=lambda act: ACTS.get(act, act))
+    known = sorted(audit.acts(tenant_id), key=_words)
     return render_template(
         "admin/audit.html",
         page=audit.page(tenant_id, wanted, number),
@@ -113,6 +126,8 @@ def audit_log() -> str:
 
 
 def _words(act: str) -> str:
+    if act in COMMANDS:
+        return f"{COMMANDS[act]}, by command"
     words = ACTS.get(act, act)
     return f"{words}, by REST" if act.startswith("api.") else words
 

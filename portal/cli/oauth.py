@@ -7,6 +7,7 @@ from flask.cli import with_appcontext
 
 from portal import clock
 from portal.services import expiry, signing
+from portal.web import audit
 from portal.web.unit_of_work import in_unit_of_work
 
 
@@ -22,7 +23,8 @@ def rotate_keys() -> None:
 
     The present keys stay published for two days, so that what they signed still verifies.
     """
-    kid, end = in_unit_of_work(_rotate)
+    with audit.command("oauth rotate-keys", audit.of_installation()):
+        kid, end = in_unit_of_work(_rotate)
     click.echo(f"Id tokens are signed with the key {kid} from now on.")
     click.echo(f"Earlier keys are published until {end:%Y-%m-%d %H:%M} UTC.")
 
@@ -37,6 +39,7 @@ def _rotate() -> tuple[str, datetime]:
 def clean_up() -> None:
     """Delete codes, tokens and keys that are of no use any more; the worker does it each night."""
     gone = 0
-    while some := in_unit_of_work(expiry.forget_some):
-        gone += some
+    with audit.command("oauth clean-up", audit.of_installation()):
+        while some := in_unit_of_work(expiry.forget_some):
+            gone += some
     click.echo(f"{gone} expired codes, tokens and keys are deleted.")

@@ -11,6 +11,7 @@ from portal.models.tenant import Tenant
 from portal.models.user import PORTAL_ROLES, User
 from portal.services import accounts, sign_in_guard
 from portal.services import people as services
+from portal.web import audit
 from portal.web.unit_of_work import unit_of_work
 
 _DOMAIN = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
@@ -47,13 +48,14 @@ def add(name: str, roles: tuple[str, ...], display_name: str | None, email: str 
             "dana@bluewater.example."
         )
     password = services.new_password()
-    with unit_of_work():
+    with audit.command("people add") as act, unit_of_work():
         if accounts.find(name) is not None:
             raise click.ClickException(
                 f"{name} is there already. `flask people password {name}` gives a new password."
             )
+        act.tenant_id = _tenant(domain).tenant_id
         user = User(
-            tenant_id=_tenant(domain).tenant_id,
+            tenant_id=act.tenant_id,
             username=username,
             display_name=display_name or username,
             email=email,
@@ -69,10 +71,9 @@ def add(name: str, roles: tuple[str, ...], display_name: str | None, email: str 
 @with_appcontext
 def password(name: str) -> None:
     """Give a person a new password, print it, and sign them out everywhere."""
-    with unit_of_work():
-        user = accounts.find(name)
-        if user is None:
-            raise click.ClickException(f"There is nobody called {name}.")
+    with audit.command("people password") as act, unit_of_work():
+        user = _known(name)
+        act.tenant_id = user.tenant_id
         fresh = services.give_password(user)
     click.echo(f"{name} signs in with the password {fresh}")
 
@@ -82,12 +83,19 @@ def password(name: str) -> None:
 @with_appcontext
 def unlock(name: str) -> None:
     """Let a person sign in at once, whose sign-in was locked by too many wrong passwords."""
-    with unit_of_work():
-        user = accounts.find(name)
-        if user is None:
-            raise click.ClickException(f"There is nobody called {name}.")
+    with audit.command("people unlock") as act, unit_of_work():
+        user = _known(name)
+        act.tenant_id = user.tenant_id
+        audit.tell({"row": "User", "name": user.username, "what": "changed", "fields": {}})
         locks = sign_in_guard.unlock(user)
     click.echo(f"{name} can sign in." if locks else f"{name} was not locked.")
+
+
+def _known(name: str) -> User:
+    user = accounts.find(name)
+    if user is None:
+        raise click.ClickException(f"There is nobody called {name}.")
+    return user
 
 
 def _tenant(domain: str) -> Tenant:

@@ -1,7 +1,9 @@
 """``flask reconcile``: what differs between the portal and the billing engine."""
 
 import json
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import click
@@ -10,6 +12,9 @@ from flask.cli import with_appcontext
 from portal import clock
 from portal.flows import reconciling
 from portal.flows.reconciling import Found, Tally
+from portal.flows.reconciling.difference import read
+from portal.services.reconciling import tenants
+from portal.web import audit
 from portal.web.engines import engine_of
 
 
@@ -34,13 +39,8 @@ def reconcile(
     Each difference has both values, how old it is, and what ends it. Without --repair nothing
     is changed.
     """
-    found = reconciling.run(
-        engine_of,
-        repair=repair,
-        with_usage=with_usage,
-        grace=timedelta(minutes=grace),
-        domain=domain,
-    )
+    run = partial(reconciling.run, engine_of, with_usage=with_usage, grace=timedelta(minutes=grace))
+    found = _repaired(run, domain) if repair else run(domain=domain)
     tally = Tally()
     if as_json:
         _as_json(found, tally)
@@ -51,6 +51,14 @@ def reconcile(
         click.echo(as_sentence(tally))
     if tally.left:
         raise click.exceptions.Exit(1)
+
+
+def _repaired(run: Callable[..., Iterator[Found]], domain: str | None) -> Iterator[Found]:
+    """Repair one tenant after the other: each has its entry in the audit log."""
+    for tenant_id, name in read(tenants):
+        if domain in (None, name):
+            with audit.command("reconcile --repair", tenant_id):
+                yield from run(repair=True, domain=name)
 
 
 def _as_json(found: Any, tally: Tally) -> None:

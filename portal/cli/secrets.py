@@ -1,11 +1,15 @@
 """``flask secrets``: the keys that encrypt what is stored."""
 
+from typing import Any
+
 import click
 from cryptography.fernet import Fernet
 from flask.cli import with_appcontext
 
 from portal.services import resealing
-from portal.services.resealing import Sealed
+from portal.services.audit import NEW_SECRET, SECRET
+from portal.services.resealing import Sealed, Step
+from portal.web import audit
 from portal.web.unit_of_work import in_unit_of_work
 
 
@@ -29,10 +33,11 @@ def rotate() -> None:
     keys can be taken out of ENCRYPTION_KEYS.
     """
     rotated = unreadable = 0
-    for sealed in resealing.columns():
-        done = _column(sealed)
-        click.echo(f"{sealed.name}: {done[0]} encrypted anew, {done[1]} were already")
-        rotated, unreadable = rotated + done[0], unreadable + done[2]
+    with audit.command("secrets rotate", audit.of_installation()):
+        for sealed in resealing.columns():
+            done = _column(sealed)
+            click.echo(f"{sealed.name}: {done[0]} encrypted anew, {done[1]} were already")
+            rotated, unreadable = rotated + done[0], unreadable + done[2]
     if unreadable:
         raise click.ClickException(
             f"{unreadable} secrets open with none of the keys. Put the key that sealed them at "
@@ -44,9 +49,17 @@ def rotate() -> None:
 def _column(sealed: Sealed) -> tuple[int, int, int]:
     counts, after = (0, 0, 0), None
     while True:
-        step = in_unit_of_work(lambda last=after: resealing.reseal_some(sealed, last))  # type: ignore[misc]
+        step = in_unit_of_work(lambda last=after: _some(sealed, last))  # type: ignore[misc]
         added = (step.rotated, step.current, step.unreadable)
         counts = tuple(map(sum, zip(counts, added, strict=True)))  # type: ignore[assignment]
         after = step.last
         if after is None:
             return counts
+
+
+def _some(sealed: Sealed, last: Any) -> Step:
+    step = resealing.reseal_some(sealed, last)
+    if step.rotated:
+        fields = {sealed.column.name: [SECRET, NEW_SECRET]}
+        audit.tell({"row": sealed.table.name, "name": "", "what": "changed", "fields": fields})
+    return step

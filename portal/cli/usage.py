@@ -16,6 +16,7 @@ from portal.flows import draining
 from portal.flows import publishing as publishing_flow
 from portal.models import PublishRun, Tenant
 from portal.services import publishing
+from portal.web import audit
 from portal.web.context import moment
 from portal.web.engines import engine_of, settings
 
@@ -45,7 +46,8 @@ def publish(domain: str | None) -> None:
 def _publish(tenant: Tenant) -> bool:
     name = tenant.tenant_domain
     try:
-        run_id = publishing_flow.start(tenant, OPERATOR).run_id
+        with audit.command("usage publish", tenant.tenant_id):
+            run_id = publishing_flow.start(tenant, OPERATOR).run_id
     except PortalError as refused:
         click.echo(f"{name}: {refused.message}.", err=True)
         return False

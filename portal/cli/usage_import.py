@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from portal.models.tenant import SUPER_TENANT
 from portal.services import gateway_log, intake, usage_files
 from portal.services.intake import Outcome
 from portal.services.usage_files import Lines
+from portal.web import audit
 from portal.web.unit_of_work import in_unit_of_work
 
+#: Events with the numbers of their lines.
+Batch = Sequence[tuple[int, Any]]
 UNREADABLE = "The line cannot be read."
 SHOWN = 20
 
@@ -42,24 +46,37 @@ def import_file(file: Path, kind: str | None, domain: str, source: str, as_json:
     how = kind or (usage_files.CSV if file.suffix == ".csv" else usage_files.NGINX)
     counted: Counter[str] = Counter()
     refused: list[dict[str, Any]] = []
-    if how == usage_files.NGINX and gateway_log.is_one(file):
-        _drain(file, counted, hidden=as_json)
-        _tell(counted, refused, as_json)
-        return
+    with audit.command("usage import", tenant_id):
+        if how == usage_files.NGINX and gateway_log.is_one(file):
+            _drain(file, counted, hidden=as_json)
+        else:
+            taken = partial(_take_in, tenant_id, counted=counted, refused=refused)
+            _read(file, how, source, taken, hidden=as_json)
+        in_unit_of_work(lambda: _note(file, counted))
+    _tell(counted, refused, as_json)
+    if refused:
+        raise click.exceptions.Exit(1)
+
+
+def _read(
+    file: Path, how: str, source: str, take_in: Callable[[Batch], object], *, hidden: bool
+) -> None:
     with (
         file.open("rb") as opened,
-        click.progressbar(length=file.stat().st_size, label=file.name, hidden=as_json) as bar,
+        click.progressbar(length=file.stat().st_size, label=file.name, hidden=hidden) as bar,
     ):
         lines = Lines(opened)
         try:
             for batch in _batches(usage_files.events(lines, how, source)):
-                _take_in(tenant_id, batch, counted, refused)
+                take_in(batch)
                 bar.update(lines.position - bar.pos)
         except PortalError as error:
             raise click.ClickException(error.message) from error
-    _tell(counted, refused, as_json)
-    if refused:
-        raise click.exceptions.Exit(1)
+
+
+def _note(file: Path, counted: Counter[str]) -> None:
+    taken = {str(outcome): [0, number] for outcome, number in counted.items()}
+    audit.tell({"row": "UsageEvent", "name": file.name, "what": "made", "fields": taken})
 
 
 def _drain(file: Path, counted: Counter[str], *, hidden: bool) -> None:
@@ -86,14 +103,15 @@ def _tenant(domain: str) -> int:
     return found
 
 
-def _batches(events: Iterator[tuple[int, Any]]) -> Iterator[Sequence[tuple[int, Any]]]:
+def _batches(events: Iterator[tuple[int, Any]]) -> Iterator[Batch]:
     while batch := list(islice(events, intake.MOST_EVENTS)):
         yield batch
 
 
 def _take_in(
     tenant_id: int,
-    batch: Sequence[tuple[int, Any]],
+    batch: Batch,
+    *,
     counted: Counter[str],
     refused: list[dict[str, Any]],
 ) -> None:

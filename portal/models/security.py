@@ -40,7 +40,7 @@ class EndedSession(Model):
 
 
 class AuditEntry(Model):
-    """One act of an administrator or a publisher, with what it changed."""
+    """One act of an administrator, a publisher or the command line, with what it changed."""
 
     __tablename__ = "am_audit"
     __table_args__ = (
@@ -55,11 +55,11 @@ class AuditEntry(Model):
     actor: Mapped[str] = mapped_column(String(600))
     """The name at that time."""
     address: Mapped[str] = mapped_column(String(64))
-    """From where: the network address of the request."""
+    """From where: the network address of the request, or the machine of the command."""
     via: Mapped[str] = mapped_column(String(300))
-    """With what: a page, or the program whose token it was."""
+    """With what: a page, the command line, or the program whose token it was."""
     act: Mapped[str] = mapped_column(text_id(100))
-    """The endpoint that was called, such as ``admin.configuration``."""
+    """The endpoint that was called, such as ``admin.configuration``, or ``flask people add``."""
     path: Mapped[str] = mapped_column(String(500))
     target: Mapped[str] = mapped_column(String(300), default="")
     """What it was done to, in words."""

@@ -81,7 +81,8 @@ class Filter:
 class Author:
     """Who acts, from where and with what; plain values, because rows may expire meanwhile."""
 
-    user_id: int
+    user_id: int | None
+    """``None``: nobody that the portal knows."""
     tenant_id: int
     name: str
     address: str = ""

@@ -1,20 +1,27 @@
 """Notes every act of an administrator or a publisher, in the transaction that does it.
 
-The one place is the database session: whatever is written while such a request runs is told
-there, so that no view and no service has to remember to. An act that writes nothing of its own,
-such as testing a key, is noted when it has been answered.
+The one place is the database session: whatever is written while such a request or command runs is
+told there, so that no view and no service has to remember to. An act that writes nothing of its
+own, such as testing a key, is noted when it has been answered.
 """
 
+import os
+import pwd
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from flask import Flask, Response, current_app, g, has_request_context, request
-from sqlalchemy import Update, event, insert, update
+from flask import Flask, Response, current_app, g, has_app_context, has_request_context, request
+from sqlalchemy import Update, event, insert, select, update
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from portal import clock
 from portal.extensions import db
-from portal.models import AuditEntry
+from portal.models import AuditEntry, Tenant
+from portal.models.tenant import SUPER_TENANT
 from portal.services import audit
 from portal.services.audit import Author
 from portal.web.unit_of_work import in_unit_of_work
@@ -51,8 +58,97 @@ def is_noted(rule: str, access: str) -> bool:
     return access in _RULES or (access.startswith("scope:") and rule.startswith(_REST))
 
 
+# --- commands -------------------------------------------------------------------------------
+
+
+@dataclass
+class Command:
+    """What somebody does at the command line."""
+
+    name: str
+    """As it is typed, without ``flask`` and what follows: ``people add``."""
+    tenant_id: int | None
+    """Whose log has the entry. Without one, because there is no tenant yet, nothing is noted."""
+
+    @property
+    def author(self) -> Author | None:
+        """Who it is, as the operating system knows them."""
+        if self.tenant_id is None:
+            return None
+        typed = f"flask {self.name}"
+        return Author(
+            user_id=None,
+            tenant_id=self.tenant_id,
+            name=f"command line ({_system_user()})",
+            address=socket.gethostname(),
+            via="command line",
+            act=typed,
+            path=typed,
+        )
+
+
+def _system_user() -> str:
+    """Return the name of the user that this process runs as; its number if it has no name."""
+    number = os.getuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+@contextmanager
+def command(name: str, tenant_id: int | None = None) -> Iterator[Command]:
+    """Note what a block does as one act of the command line.
+
+    The first transaction of the block that is committed has the entry. A block that fails before
+    leaves none. ``tenant_id`` may be set in the block, before it commits anything.
+    """
+    made = g.command = Command(name=name, tenant_id=tenant_id)
+    g.pop("audit_entry", None)
+    try:
+        yield made
+        if "audit_entry" not in g:
+            in_unit_of_work(lambda: None)
+    finally:
+        g.pop("command", None)
+        g.pop("audit_entry", None)
+
+
+def of_installation() -> int | None:
+    """Return whose log has what concerns all tenants: carbon.super's, or else the first one's."""
+    order = (Tenant.tenant_domain != SUPER_TENANT, Tenant.tenant_id)
+    found = db.session.scalar(select(Tenant.tenant_id).order_by(*order).limit(1))
+    db.session.rollback()
+    return found
+
+
+def tell(change: dict[str, Any]) -> None:
+    """Tell of a change that is written past the rows, in the transaction that makes it.
+
+    :param change: as :func:`portal.services.audit.told` returns them
+    """
+    if _is_noted():
+        db.session().info.setdefault(_TOLD, []).append(change)
+
+
+# --- whose act it is ------------------------------------------------------------------------
+
+
+def _typed() -> Command | None:
+    return g.get("command") if has_app_context() else None
+
+
+def _is_noted() -> bool:
+    return _typed() is not None or _author() is not None
+
+
 def _author() -> Author | None:
-    """Return whose act the present request is, if it is one that is noted."""
+    """Return whose act the present request or command is, if it is one that is noted."""
+    typed = _typed()
+    return typed.author if typed is not None else _caller()
+
+
+def _caller() -> Author | None:
     if not has_request_context() or request.method in _SAFE or "acting" not in g:
         return None
     view: Any = current_app.view_functions.get(request.endpoint or "")
@@ -73,12 +169,12 @@ def _author() -> Author | None:
 
 
 def _flushed(session: Session, _context: Any, _instances: Any) -> None:
-    if _author() is not None:
+    if _is_noted():
         session.info.setdefault(_TOLD, []).extend(audit.told(session))
 
 
 def _executed(state: ORMExecuteState) -> None:
-    if not state.is_update or state.bind_mapper is None or _author() is None:
+    if not state.is_update or state.bind_mapper is None or not _is_noted():
         return
     statement: Any = state.statement
     if isinstance(statement, Update):
@@ -91,7 +187,8 @@ def _committing(session: Session) -> None:
         return
     session.flush()
     changes = session.info.pop(_TOLD, [])
-    if changes:
+    is_unknown = _typed() is not None and "audit_entry" not in g
+    if changes or is_unknown:
         _store(session, changes)
 
 
@@ -113,8 +210,8 @@ def _store(session: Session, changes: list[dict[str, Any]]) -> None:
 
 def _committed(session: Session) -> None:
     stored = session.info.pop(_STORED, None)
-    if stored is not None and has_request_context():
-        if "audit_entry" not in g:
+    if stored is not None:
+        if "audit_entry" not in g and has_request_context():
             log.info("act", act=request.endpoint, entry=stored[0], person=g.acting[0])
         g.audit_entry = stored
 
