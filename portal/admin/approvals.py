@@ -10,7 +10,7 @@ from portal.admin.forms import RejectionForm
 from portal.errors import Conflict
 from portal.flows import approving, refunding
 from portal.models import Need, Subscription
-from portal.services import approvals, refunds, situations
+from portal.services import refunds, situations, waiting
 from portal.web.access import admin_only, me
 from portal.web.engines import engine_of
 from portal.web.tenancy import provided_subscription
@@ -23,13 +23,10 @@ def show_approvals() -> str:
     """List what waits for a decision, the oldest first."""
     tenant = me().tenant
     number = min(max(request.args.get("page", 1, type=int), 1), 1_000_000)
-    page = approvals.waiting(tenant.tenant_id, number)
     return render_template(
         "admin/approvals.html",
-        page=page,
-        situations=situations.of_all(page.items),
+        waiting=waiting.of_tenant(tenant.tenant_id, number),
         asks_approval=Need(tenant.subscriptions_need).asks_approval,
-        refused=refunds.refused(tenant.tenant_id),
     )
 
 

@@ -21,14 +21,11 @@ def events() -> str:
     """List the tenant's events; ``type``, ``outcome`` and ``page`` in the address narrow it."""
     kind, outcome = request.args.get("type", ""), request.args.get("outcome", "")
     number = min(max(request.args.get("page", 1, type=int), 1), 1_000_000)
-    tenant_id = me().tenant_id
     return render_template(
         "admin/events.html",
-        page=event_log.page(tenant_id, kind=kind, outcome=outcome, number=number),
-        choices=event_log.choices(tenant_id),
+        seen=event_log.seen(me().tenant_id, kind=kind, outcome=outcome, number=number),
         kind=kind,
         outcome=outcome,
-        dead=event_log.dead(tenant_id),
         kept_days=inbox.KEPT_FOR.days,
         refused=me().tenant.refused_events,
         refused_at=me().tenant.last_refused_event_at,

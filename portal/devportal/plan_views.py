@@ -13,7 +13,7 @@ from portal.errors import BillingEngineError, Invalid, PortalError
 from portal.extensions import db
 from portal.flows import cancelling, changing_free, changing_plan
 from portal.models import Policy, Subscription
-from portal.services import plan_changes, plan_moves, situations
+from portal.services import plan_changes, plan_moves, status_words
 from portal.services.plan_changes import Target, Way
 from portal.web.access import me, subscriber_only
 from portal.web.engines import engine_of
@@ -186,7 +186,7 @@ def _end_paid(found: Subscription, press: Press) -> Response:
     until = own_subscription(me(), uuid).cancel_at
     if is_done and until is not None:
         flash(
-            f"{press.name} begins on {situations.at(until)}. Press Keep the subscription to take "
+            f"{press.name} begins on {status_words.at(until)}. Press Keep the subscription to take "
             "it back.",
             "success",
         )

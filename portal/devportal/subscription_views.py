@@ -12,7 +12,7 @@ from portal.errors import PortalError
 from portal.extensions import db
 from portal.flows import cancelling, invoicing, payments
 from portal.models import Subscription
-from portal.services import checkouts, situations
+from portal.services import checkouts, situations, status_words
 from portal.services.paging import page_of
 from portal.web.access import me, subscriber_only
 from portal.web.engines import engine_of
@@ -151,7 +151,7 @@ def _unsubscribe_later(found: Subscription, actor: str) -> Response:
         db.session.rollback()
         flash(error.message, "error")
     else:
-        until = f" until {situations.at(ends)}" if ends else ""
+        until = f" until {status_words.at(ends)}" if ends else ""
         flash(f"{name} works{until}. Press Keep the subscription to take it back.", "success")
     return redirect(url_for("devportal.subscription", uuid=uuid), 303)
 

@@ -10,31 +10,9 @@ from portal.errors import Conflict, Invalid
 from portal.extensions import db
 from portal.models import Approval, Billing, Subscription, User, Workflow, WorkflowStatus
 from portal.services import checkouts, refunds, subscribing, subscriptions
-from portal.services.paging import Page, page_of
 from portal.services.subscriptions import Cause, Move
 
 LONGEST_REASON = 500
-PER_PAGE = 50
-
-
-def waiting(tenant_id: int, number: int) -> Page[Subscription]:
-    """Return a page of the subscriptions that somebody must decide about, the oldest first.
-
-    One whose payment page lapsed is not among them; it comes back when it is tried again.
-    """
-    return page_of(
-        select(Subscription)
-        .where(
-            Subscription.tenant_id == tenant_id,
-            Subscription.approval == Approval.PENDING,
-            Subscription.ended_at.is_(None),
-            Subscription.end_requested.is_(False),
-            Subscription.billing != Billing.LAPSED,
-        )
-        .order_by(Subscription.subscription_id),
-        number,
-        per_page=PER_PAGE,
-    )
 
 
 def approve(subscription: Subscription, approver: User) -> None:

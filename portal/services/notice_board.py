@@ -1,9 +1,10 @@
 """The notices of a person: what stands above the pages, and everything that they were told."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import raiseload
+from sqlalchemy import Select, bindparam, or_, select
 
 from portal import clock
 from portal.extensions import db
@@ -11,6 +12,15 @@ from portal.models import Application, Notice, Subscription
 
 #: More than this above a page would push the page away; the rest stands on the page of notices.
 MOST = 3
+
+
+class Headline(NamedTuple):
+    """A notice as it stands above a page."""
+
+    subscription_id: int
+    uuid: str
+    kind: str
+    subject: str
 
 
 def of_person(user_id: int) -> Select[Notice]:
@@ -24,21 +34,31 @@ def of_person(user_id: int) -> Select[Notice]:
     )
 
 
-def open_for(user_id: int) -> Sequence[Notice]:
+def open_for(user_id: int) -> Sequence[Headline]:
     """Return what stands above the pages: one for each subscription, the newest, at most three."""
-    rows = db.session.scalars(
-        of_person(user_id)
+    values = {"person": user_id, "now": clock.now()}
+    newest: dict[int, Headline] = {}
+    for row in db.session.connection().execute(_open(), values).all():
+        newest.setdefault(row.subscription_id, Headline._make(row))
+    return list(newest.values())[:MOST]
+
+
+@lru_cache
+def _open() -> Select[Any]:
+    notice, subscription = Notice.__table__.c, Subscription.__table__.c
+    application = Application.__table__.c
+    return (
+        select(*(notice[name] for name in Headline._fields))
+        .join(Subscription.__table__, notice.subscription_id == subscription.subscription_id)
+        .join(Application.__table__, subscription.application_id == application.application_id)
         .where(
-            Notice.closed_at.is_(None),
-            (Notice.relevant_until.is_(None)) | (Notice.relevant_until > clock.now()),
+            application.owner_id == bindparam("person"),
+            notice.closed_at.is_(None),
+            or_(notice.relevant_until.is_(None), notice.relevant_until > bindparam("now")),
         )
-        .options(raiseload(Notice.subscription))
+        .order_by(notice.notice_id.desc())
         .limit(50)
     )
-    newest: dict[int, Notice] = {}
-    for notice in rows:
-        newest.setdefault(notice.subscription_id, notice)
-    return list(newest.values())[:MOST]
 
 
 def dismiss(notice: Notice) -> None:

@@ -95,16 +95,6 @@ def refuse(refund: Refund, why: str) -> None:
         refund.status, refund.error = RefundStatus.REFUSED, why[:1024]
 
 
-def refused(tenant_id: int, limit: int = 100) -> Sequence[Refund]:
-    """Return the tenant's refunds that only a person can bring on, the oldest first."""
-    return db.session.scalars(
-        select(Refund)
-        .where(Refund.tenant_id == tenant_id, Refund.status == RefundStatus.REFUSED)
-        .order_by(Refund.refund_id)
-        .limit(limit)
-    ).all()
-
-
 def decide(tenant: Tenant, refund_id: int, *, is_paid_back: bool, actor: str) -> int:
     """Bring a refused refund on: it was paid back by hand, or the engine is asked again.
 

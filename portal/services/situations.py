@@ -8,19 +8,15 @@ from sqlalchemy import select
 
 from portal.extensions import db
 from portal.models import (
-    Approval,
-    Billing,
-    Block,
     CheckoutAttempt,
     Subscription,
     TimelineEntry,
 )
-from portal.services import costs, usage
+from portal.services import costs, status_words, usage
 from portal.services.decisions import Refusal, Standing, decide
+from portal.services.status_words import at
 
 NEWEST = 50
-LAPSED = "Cancelled: not paid within 24 hours"
-_PLAIN = "Works"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +32,12 @@ class Situation:
     @property
     def words(self) -> str:
         """The status in plain words; WSO2's name stands beside it."""
-        return _words(self.subscription, self.pay_until)
+        return status_words.words(self.subscription, self.pay_until)
 
     @property
     def note(self) -> str | None:
         """The words, where they say more than the badge beside them."""
-        return None if self.words == _PLAIN else self.words
+        return None if self.words == status_words.PLAIN else self.words
 
     @property
     def plan(self) -> str:
@@ -127,66 +123,6 @@ def consumption(subscription: Subscription) -> list[tuple[str, str]]:
         rows.append(("Not sent yet", f"{summary.waiting:,}: the next Publish Usage takes them"))
     rows += [("Not counted", f"{item.calls:,} {item.reason}") for item in summary.not_counted]
     return rows
-
-
-def at(moment: datetime) -> str:
-    """Write a moment to the minute, in UTC and saying so."""
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def _words(row: Subscription, pay_until: datetime | None) -> str:
-    facts = row.facts_in_force
-    rules = (
-        (facts.billing is Billing.ENDED, _ended(row)),
-        (facts.approval is Approval.REJECTED, "Not approved"),
-        (facts.billing is Billing.LAPSED, LAPSED),
-        (facts.end_requested, "Being ended at the payment provider"),
-        (facts.billing is Billing.PENDING, _payable(facts.approval, pay_until)),
-        (facts.approval is Approval.PENDING, _undecided(facts.billing)),
-        (facts.block is Block.ALL, "Blocked by the publisher"),
-        (facts.billing is Billing.OVERDUE, _overdue(row)),
-        (facts.block is Block.PRODUCTION, "Only sandbox keys work"),
-        (facts.billing is Billing.GRACE, f"{_overdue(row)}. {until_words(row.access_until)}"),
-        (facts.plan_change_pending, _changing(row)),
-        (row.cancel_at is not None, f"Works until {at(row.cancel_at)}" if row.cancel_at else ""),
-    )
-    return next((words for holds, words in rules if holds), _PLAIN)
-
-
-def _changing(row: Subscription) -> str:
-    wanted = row.pending_version.policy.display_name if row.pending_version else "another plan"
-    if row.can_pay_change:
-        return f"Works on its free plan; {wanted} waits for its payment"
-    if row.goes_free and row.cancel_at is not None:
-        return f"Paid until {at(row.cancel_at)}, then {wanted}"
-    return f"Works; the change to {wanted} is pending"
-
-
-def until_words(until: datetime | None) -> str:
-    """Say until when calls go on without a payment."""
-    return f"Access until {at(until)}" if until else "Access goes on for now"
-
-
-def _ended(row: Subscription) -> str:
-    words = f"Ended {at(row.ended_at)}" if row.ended_at else "Ended"
-    return f"{words}: not approved" if row.facts.approval is Approval.REJECTED else words
-
-
-def _payable(approval: Approval, until: datetime | None) -> str:
-    words = f"Pay by {at(until)}" if until else "Waits for payment"
-    if approval is Approval.APPROVED:
-        return f"Approved, not paid yet. {words}"
-    return f"{words}; waits for approval too" if approval is Approval.PENDING else words
-
-
-def _undecided(billing: Billing) -> str:
-    return "Paid; waits for approval" if billing is Billing.PAID else "Waits for approval"
-
-
-def _overdue(row: Subscription) -> str:
-    if row.needs_authentication:
-        return "The bank wants the payment confirmed"
-    return "A payment failed"
 
 
 #: move -> title, icon, tone

@@ -9,8 +9,8 @@ from flask_login import current_user
 from jinja2 import StrictUndefined
 
 from portal.config import Settings
-from portal.models import Notice
 from portal.services import notice_board
+from portal.services.notice_board import Headline
 from portal.web import navigation
 
 
@@ -32,7 +32,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         }
 
 
-def _open_notices() -> Sequence[Notice]:
+def _open_notices() -> Sequence[Headline]:
     """Return what stands above a developer's pages; one query."""
     if navigation.portal_name() != "devportal" or not current_user.is_authenticated:
         return ()

@@ -13,7 +13,18 @@ from portal import extensions
 from portal.billing import registry
 from portal.config import DATA, Settings, WrongSettings
 from portal.vault import vault
-from portal.web import audit, changes, context, engines, logs, mail, passwords, problems, security
+from portal.web import (
+    audit,
+    changes,
+    context,
+    drawing,
+    engines,
+    logs,
+    mail,
+    passwords,
+    problems,
+    security,
+)
 
 BLUEPRINTS = ("account", "publisher", "devportal", "admin", "stripe", "oauth", "api", "gateway")
 
@@ -35,6 +46,7 @@ def build(settings: Settings) -> Flask:
         instance_path=str(settings.instance.resolve()),
     )
     _refuse_debug(app, settings)
+    app.jinja_environment = drawing.PagesEnvironment
     app.url_map.converters["int"] = RowNumber
     settings.instance.mkdir(parents=True, exist_ok=True)
     app.config.update(_flask_config(settings))
@@ -46,6 +58,7 @@ def build(settings: Settings) -> Flask:
     security.init_app(app, settings)
     problems.init_app(app)
     passwords.init_app(app)
+    drawing.init_app(app)
     context.init_app(app, settings)
     _register_blueprints(app)
     _wrap(app, settings)

@@ -1,6 +1,7 @@
 """The portals and their navigation, and who sees which."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from flask import request, url_for
 from flask_login import current_user
@@ -78,30 +79,48 @@ def portal_name() -> str | None:
     return request.blueprint if request.blueprint in PORTALS else None
 
 
-def navigation() -> list[Item]:
+def navigation() -> tuple[Item, ...]:
     """Return the present portal's navigation."""
-    items = [
-        item
-        for item in ITEMS.get(portal_name() or "", ())
-        if item[2] != "admin.mailbox" or mail.has_mailbox()
-    ]
-    here = next(
-        (word for start, word in BELONGS.items() if request.path.startswith(start)), request.path
-    )
-    addresses = [url_for(endpoint) for _, _, endpoint in items]
+    portal, mailbox = portal_name() or "", mail.has_mailbox()
+    addresses = _addresses(request.root_path, portal, mailbox)
+    path = request.path
+    here = next((word for start, word in BELONGS.items() if path.startswith(start)), path)
     best = max((url for url in addresses if here.startswith(url)), key=len, default=None)
-    return [
-        Item(label, icon, url, url == best)
-        for (label, icon, _), url in zip(items, addresses, strict=True)
-    ]
+    return _items(request.root_path, portal, mailbox, best)
 
 
-def portals_for_user() -> list[Portal]:
+def portals_for_user() -> tuple[Portal, ...]:
     """Return the portals that the person may enter."""
     if not current_user.is_authenticated:
-        return []
-    return [
-        Portal(name, label, url_for(home), name == portal_name())
-        for name, (label, roles, home) in PORTALS.items()
-        if current_user.roles & roles
-    ]
+        return ()
+    roles = current_user.roles
+    open_to = tuple(name for name, (_, wanted, _) in PORTALS.items() if roles & wanted)
+    return _portals(request.root_path, open_to, portal_name())
+
+
+# The same for everybody who may see it, and so kept: by where the portal is mounted, because
+# each address begins with it.
+
+
+@lru_cache(maxsize=32)
+def _words(portal: str, mailbox: bool) -> tuple[tuple[str, str, str], ...]:
+    return tuple(word for word in ITEMS.get(portal, ()) if word[2] != "admin.mailbox" or mailbox)
+
+
+@lru_cache(maxsize=32)
+def _addresses(_mount: str, portal: str, mailbox: bool) -> tuple[str, ...]:
+    return tuple(url_for(endpoint) for _, _, endpoint in _words(portal, mailbox))
+
+
+@lru_cache(maxsize=128)
+def _items(mount: str, portal: str, mailbox: bool, best: str | None) -> tuple[Item, ...]:
+    pairs = zip(_words(portal, mailbox), _addresses(mount, portal, mailbox), strict=True)
+    return tuple(Item(label, icon, url, url == best) for (label, icon, _), url in pairs)
+
+
+@lru_cache(maxsize=128)
+def _portals(_mount: str, open_to: tuple[str, ...], present: str | None) -> tuple[Portal, ...]:
+    return tuple(
+        Portal(name, PORTALS[name][0], url_for(PORTALS[name][2]), name == present)
+        for name in open_to
+    )

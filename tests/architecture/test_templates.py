@@ -137,7 +137,7 @@ def static_files(*paths: Path) -> set[str]:
 def test_a_page_without_a_chart_stays_light() -> None:
     loaded = static_files(
         TEMPLATES / "layouts/base.html",
-        TEMPLATES / "partials/head.html",
+        TEMPLATES / "components/shell.html",
         TEMPLATES / "components/icon.html",
     )
     assert {"css/portal.css", "vendor/icons/icons.svg"} <= loaded

@@ -32,7 +32,8 @@ from tests.benchmarks import events, loading, stage
 from tests.support.factories import Factories
 
 TARGET = 0.75
-ROWS, EVENTS = 60, 2_000
+ROWS, EVENTS, CARDS = 60, 2_000, 20
+WORDS = "Says what the weather will be, for any place and for the ten days that come, by the hour."
 #: The pages with 50 rows, and the catalogue with 12 of its own; and who looks at them.
 PAGES = {"/admin/events": "admin", "/admin/approvals": "admin", "/devportal/": "dana"}
 
@@ -47,7 +48,7 @@ def measure(url: str, folder: Path, pairs: int, count: int) -> dict[str, Any]:
         with engine.begin() as connection:
             connection.exec_driver_sql("ANALYZE")
         here = {"PYTHONPATH": str(stage.ROOT), "FLOOR_DATABASE": url}
-        stage.serve(servers, "floor", "tests.benchmarks.floors:page()", floor, here)
+        stage.serve(servers, "floor", "tests.benchmarks.floor_pages:page()", floor, here)
         stage.serve(servers, "portal", "wsgi:app", port, env)
         cookies = {name: _sign_in(port, name) for name in set(PAGES.values())}
 
@@ -89,6 +90,8 @@ def _fill() -> None:
     db.session.commit()
     waiting = make.fixed_policy(name="Waiting")
     api = make.api("Locale", waiting)
+    for number in range(CARDS):
+        make.api(f"Catalogue {number:02d}", waiting, description=WORDS)
     owner = make.user("pat2", "subscriber")
     for number in range(ROWS):
         application = make.application(f"Waits {number}", owner=owner)

@@ -14,9 +14,7 @@ import time
 from typing import Any
 
 import psycopg
-import sqlalchemy as sa
-from flask import Flask, render_template, request
-from jinja2 import DictLoader
+from flask import Flask, request
 
 SECRET = "whsec_benchmark_0123456789abcdef"
 TABLES = """
@@ -56,87 +54,6 @@ def webhook() -> Flask:
         event = json.loads(raw)
         _store(connect(url), event, raw)
         return {"received": True}, 200
-
-    return app
-
-
-_LAYOUT = """<!doctype html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <title>{% block title %}{% endblock %}</title>
-    <link rel="stylesheet" href="/static/portal.css">
-  </head>
-  <body>
-    <header>
-      <nav>
-        <ul>
-          {% for name in ("Set-up", "Plans", "Approvals", "Usage", "Events", "People") %}
-            <li><a href="/{{ name }}">{{ name }}</a></li>
-          {% endfor %}
-        </ul>
-      </nav>
-    </header>
-    <main>{% block content %}{% endblock %}</main>
-    <footer><p>All times are UTC.</p></footer>
-  </body>
-</html>"""
-_PAGE = """{% extends "layout.html" %}
-{% block title %}Rows{% endblock %}
-{% block content %}
-  <h1>Rows</h1>
-  <table class="table">
-    <thead><tr><th>One</th><th>Two</th><th>Three</th><th>Four</th></tr></thead>
-    <tbody>
-      {% for row in rows %}
-        <tr>
-          <th scope="row">
-            <div>
-              <a href="{{ url_for('rows', id=row.inbox_id) }}">{{ row.type }}</a>
-              <small>{{ row.event_id }}</small>
-            </div>
-          </th>
-          <td data-label="Two">
-            <div>
-              <span class="badge">
-                <svg class="icon" width="16" height="16" viewBox="0 0 24 24">
-                  <use href="#dot"></use></svg>
-                {{ row.outcome|capitalize }}
-              </span>
-              <small>{{ row.detail|truncate(90) }}</small>
-            </div>
-          </td>
-          <td data-label="Three">
-            {% if row.uuid %}<code>{{ row.uuid }}</code>{% else %}–{% endif %}
-          </td>
-          <td data-label="Four"><div>{{ row.received_at.strftime("%Y-%m-%d %H:%M UTC") }}</div></td>
-        </tr>
-      {% endfor %}
-    </tbody>
-  </table>
-{% endblock %}"""
-#: 50 rows of one table with one join, in the order of a page's.
-_ROWS = """
-SELECT e.inbox_id, e.type, e.event_id, e.outcome, e.detail, s.uuid, e.received_at
-FROM am_stripe_event e LEFT JOIN am_subscription s ON s.subscription_id = e.am_subscription_id
-ORDER BY e.inbox_id DESC LIMIT 50"""
-
-
-def page() -> Flask:
-    """Return an app of one page: SQLAlchemy Core, one query with one join, a template, a layout."""
-    app = Flask("floor")
-    app.jinja_loader = DictLoader({"layout.html": _LAYOUT, "page.html": _PAGE})
-    engine = sa.create_engine(os.environ["FLOOR_DATABASE"], pool_size=10)
-
-    @app.get("/healthz")
-    def healthz() -> str:
-        return "ok"
-
-    @app.get("/rows")
-    def rows() -> str:
-        with engine.connect() as connection:
-            found = connection.execute(sa.text(_ROWS)).all()
-        return render_template("page.html", rows=found)
 
     return app
 
