@@ -1,14 +1,10 @@
-"""Subscriptions: facts that come from different hands, and the one status that follows.
+"""Subscriptions and their timeline.
 
 Nothing assigns a fact but ``services/subscriptions.py``, which writes the cause to the timeline
-in the same transaction; the database refuses facts that no line of the timeline states. The seven
-statuses are WSO2's, as one pure function of the facts.
+in the same transaction; the database refuses facts that no line of the timeline states.
 """
 
-from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Protocol
 
 from sqlalchemy import (
     BigInteger,
@@ -26,102 +22,26 @@ from portal import clock
 from portal.extensions import Model
 from portal.models.api import Api
 from portal.models.application import Application
+from portal.models.facts import (
+    FACTS,
+    Approval,
+    Billing,
+    Block,
+    Facts,
+    Status,
+    columns_of,
+    facts_of,
+    in_force,
+    status_of,
+)
 from portal.models.policy import PolicyVersion
 from portal.models.types import UtcDateTime, database_epoch, new_uuid, text_id
 
-
-class Status(StrEnum):
-    """A subscription's status as WSO2 names it; ``ENDED`` is removed there and history here."""
-
-    ON_HOLD = "ON_HOLD"
-    UNBLOCKED = "UNBLOCKED"
-    BLOCKED = "BLOCKED"
-    PROD_ONLY_BLOCKED = "PROD_ONLY_BLOCKED"
-    REJECTED = "REJECTED"
-    TIER_UPDATE_PENDING = "TIER_UPDATE_PENDING"
-    DELETE_PENDING = "DELETE_PENDING"
-    ENDED = "ENDED"
-
-
-class Billing(StrEnum):
-    """What billing says."""
-
-    NOT_REQUIRED = "NOT_REQUIRED"
-    PENDING = "PENDING"
-    """Waiting for the first payment."""
-    LAPSED = "LAPSED"
-    """The payment page expired before anybody paid."""
-    PAID = "PAID"
-    GRACE = "GRACE"
-    """A payment failed, and the tenant's grace lets calls go on for some days."""
-    OVERDUE = "OVERDUE"
-    """A payment failed, and calls stop until it is paid."""
-    ENDED = "ENDED"
-
-    @property
-    def is_arrears(self) -> bool:
-        """Whether an invoice is unpaid, whether or not calls have stopped for it."""
-        return self in (Billing.GRACE, Billing.OVERDUE)
-
-
-class Block(StrEnum):
-    """What the publisher says."""
-
-    NONE = "NONE"
-    PRODUCTION = "PRODUCTION"
-    ALL = "ALL"
-
-
-class Approval(StrEnum):
-    """What the approver says."""
-
-    NOT_REQUIRED = "NOT_REQUIRED"
-    PENDING = "PENDING"
-    APPROVED = "APPROVED"
-    REJECTED = "REJECTED"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """Everything that decides a subscription's status."""
-
-    billing: Billing
-    block: Block = Block.NONE
-    approval: Approval = Approval.NOT_REQUIRED
-    plan_change_pending: bool = False
-    end_requested: bool = False
-
-
-def status_of(facts: Facts) -> Status:
-    """Return the status that follows from the facts; the first rule that holds decides."""
-    rules = (
-        (facts.billing is Billing.ENDED, Status.ENDED),
-        (facts.approval is Approval.REJECTED, Status.REJECTED),
-        (facts.billing is Billing.LAPSED, Status.REJECTED),
-        (facts.end_requested, Status.DELETE_PENDING),
-        (facts.billing is Billing.PENDING, Status.ON_HOLD),
-        (facts.approval is Approval.PENDING, Status.ON_HOLD),
-        (facts.block is Block.ALL, Status.BLOCKED),
-        (facts.billing is Billing.OVERDUE, Status.BLOCKED),
-        (facts.block is Block.PRODUCTION, Status.PROD_ONLY_BLOCKED),
-        (facts.plan_change_pending, Status.TIER_UPDATE_PENDING),
-    )
-    return next((status for holds, status in rules if holds), Status.UNBLOCKED)
-
-
-def in_force(facts: Facts, stops_at: datetime | None, now: datetime) -> Facts:
-    """Return the facts as they hold at ``now``: a grace that has run out is overdue.
-
-    The worker writes that down within a minute; who asks in between gets the same answer. Without
-    ``stops_at`` a notice is still missing, and the grace goes on.
-    """
-    over = facts.billing is Billing.GRACE and stops_at is not None and stops_at <= now
-    return replace(facts, billing=Billing.OVERDUE) if over else facts
-
-
-#: The facts as columns, the same in a subscription and in each line of its timeline.
-FACTS = ("billing", "publisher_block", "approval", "plan_change_pending", "end_requested")
-
+#: What a subscription is asked for together with its facts.
+__all__ = (
+    "FACTS", "UNKNOWN", "Approval", "Billing", "Block", "Facts", "Status", "Subscription",
+    "TimelineEntry", "columns_of", "facts_of", "in_force", "status_of",
+)  # fmt: skip
 
 #: Later than any call: ``billed_from`` of a plan that has just been paid.
 UNKNOWN = 2**62
@@ -273,6 +193,12 @@ class Subscription(Model):
         return self.is_billed or (free and self.ended_at is None)
 
     @property
+    def wanted_plan(self) -> str | None:
+        """The plan that was asked for, as people know it, while a change is pending."""
+        wanted = self.pending_version
+        return wanted.policy.display_name if wanted else None
+
+    @property
     def goes_free(self) -> bool:
         """Whether it goes on with a free plan when what is paid for ends."""
         wanted = self.pending_version
@@ -333,35 +259,3 @@ class TimelineEntry(Model):
     def facts(self) -> Facts:
         """The facts after this change."""
         return facts_of(self)
-
-
-class FactColumns(Protocol):
-    """A row that has the facts as columns, under the names of ``FACTS``."""
-
-    billing: Any
-    publisher_block: Any
-    approval: Any
-    plan_change_pending: Any
-    end_requested: Any
-
-
-def facts_of(row: FactColumns) -> Facts:
-    """Return the facts that a subscription or a line of its timeline states."""
-    return Facts(
-        billing=Billing(row.billing),
-        block=Block(row.publisher_block),
-        approval=Approval(row.approval),
-        plan_change_pending=bool(row.plan_change_pending),
-        end_requested=bool(row.end_requested),
-    )
-
-
-def columns_of(facts: Facts) -> dict[str, Any]:
-    """Return the facts under the names of their columns."""
-    return {
-        "billing": facts.billing,
-        "publisher_block": facts.block,
-        "approval": facts.approval,
-        "plan_change_pending": facts.plan_change_pending,
-        "end_requested": facts.end_requested,
-    }

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from portal.models import Approval, Billing, Block
-from portal.models.subscription import Facts
+from portal.models.facts import Facts
 
 LAPSED = "Cancelled: not paid within 24 hours"
 PLAIN = "Works"

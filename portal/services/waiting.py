@@ -22,7 +22,7 @@ from portal.models import (
     Subscription,
     User,
 )
-from portal.models.subscription import Facts
+from portal.models.facts import Facts
 from portal.services import status_words
 from portal.services.paging import Counted, Page, counted, counted_page
 from portal.services.price_words import PRICE, VERSION, price_words

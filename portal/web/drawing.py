@@ -101,13 +101,12 @@ def address_of(endpoint: str, name: str, **others: Any) -> Callable[[Any], str]:
     """
     given: dict[str, Any] = {**others, name: _NUMBER}
     before, number, after = url_for(endpoint, **given).partition(str(_NUMBER))
-    if not number:
+    if not number or "?" in before:
         raise TypeError(f"{name} does not stand in the address of {endpoint}.")
 
     def address(value: Any) -> str:
         text = str(value)
-        if not text.startswith(_BEGINS):
-            text = quote(text, safe=_SAFE)
-        return f"{before}{text}{after}"
+        part = text if _PLACE.fullmatch(text) else quote(text, safe=_SAFE)
+        return f"{before}{part}{after}"
 
     return address

@@ -1,8 +1,8 @@
 """What pages with a list are measured against: the same list on a bare page.
 
-One Flask app. Each page has the cells, links, buttons and badges that the portal's has, and about as
-many bytes: one query through SQLAlchemy Core, one template without macros, one layout. It knows
-nobody, and counts, escapes and words nothing but what it shows.
+One Flask app. Each page has the cells, links, buttons and badges that the portal's has, and about
+as many bytes: one query through SQLAlchemy Core, one template without macros, one layout. It knows
+nobody, has no rules, and counts nothing.
 """
 
 from __future__ import annotations
