@@ -15,6 +15,7 @@ from portal.errors import Conflict, Invalid, NotFound
 from portal.models import Api, Application, Status
 from portal.services import (
     applications,
+    cards,
     catalogue,
     checkouts,
     costs,
@@ -42,7 +43,7 @@ def page_number() -> int:
 def home() -> str:
     """List the published APIs; ``q`` searches them."""
     search = " ".join(request.args.get("q", "").split())[: catalogue.LONGEST_SEARCH]
-    page = catalogue.published(me(), search, page_number())
+    page = cards.page(me(), search, page_number())
     return render_template("devportal/home.html", page=page, search=search)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.attributes import flag_modified
@@ -86,10 +86,17 @@ def listed(user: User, number: int | Slice = 1, *, search: str = "") -> Page[Api
 
 def found_by(query: Select[Any], search: str) -> Select[Any]:
     """Narrow a query to the APIs that contain all words of a search."""
-    for word in search.replace("\x00", "")[:LONGEST_SEARCH].split():
-        columns = (Api.api_name, Api.api_version, Api.context, Api.description)
-        query = query.where(or_(*(column.icontains(word, autoescape=True) for column in columns)))
-    return query
+    return query.where(*containing(search))
+
+
+def containing(search: str) -> list[ColumnElement[bool]]:
+    """Return the conditions under which an API contains all words of a search."""
+    table: Any = Api.__table__
+    columns = (table.c.api_name, table.c.api_version, table.c.context, table.c.description)
+    return [
+        or_(*(column.icontains(word, autoescape=True) for column in columns))
+        for word in search.replace("\x00", "")[:LONGEST_SEARCH].split()
+    ]
 
 
 def draft_of(imported: ImportedApi, *, context: str = "", endpoint_url: str = "") -> ApiDraft:

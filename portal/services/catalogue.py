@@ -173,10 +173,17 @@ def _plans(api: Api, user: User, offers: dict[tuple[int, str], Offer]) -> list[P
     return sorted(plans, key=_rank)
 
 
+def rank(
+    is_commercial: bool, is_dynamic: bool, price: Decimal | None, name: str
+) -> tuple[bool, bool, Decimal, str]:
+    """Return what plans are sorted by: the cheapest kind first."""
+    return is_commercial, is_dynamic, price or Decimal(0), name
+
+
 def _rank(plan: Plan) -> tuple[bool, bool, Decimal, str]:
     version = plan.version
-    price = version.fixed_rate or version.price_per_request or Decimal(0)
-    return version.is_commercial, version.is_dynamic, price, plan.policy.name
+    price = version.fixed_rate or version.price_per_request
+    return rank(version.is_commercial, version.is_dynamic, price, plan.policy.name)
 
 
 def subscriptions_to(api: Api, user: User) -> Sequence[Subscription]:

@@ -15,10 +15,13 @@ ESCAPED = (
     "&amp;\ufdd0name\ufdd1"
 )
 COMPONENTS = """
-{% macro badge(label, tone="mute") %}<b class="{{ tone }}">{{ label }}{{ count() }}</b>{% endmacro %}
+{% macro badge(label, tone="mute") -%}
+  <b class="{{ tone }}">{{ label }}{{ count() }}</b>
+{%- endmacro %}
 {% set badge = badge|remembered %}
 {% macro row(name, uuid, cell) -%}
-  <a href="{{ address_of("thing", "uuid")(uuid) }}" title="{{ name }}, 100%">{{ name }}</a>{{ cell }}
+  {% set address = address_of("thing", "uuid") -%}
+  <a href="{{ address(uuid) }}" title="{{ name }}, 100%">{{ name }}</a>{{ cell }}
 {%- endmacro %}
 """
 
