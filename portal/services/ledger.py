@@ -8,6 +8,7 @@ built so: ``docs/decisions``, "Usage is counted in buckets".
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ LONGEST_RESOURCE = 255
 NEVER = -1
 """``claim`` of calls that no batch will ever have."""
 
+_written = lru_cache(maxsize=8, typed=True)(repr)
 _bucket: Table = UsageBucket.__table__  # type: ignore[assignment]
 _tally: Table = UsageTally.__table__  # type: ignore[assignment]
 _subscription: Table = Subscription.__table__  # type: ignore[assignment]
@@ -280,23 +282,25 @@ def _locked(connection: Connection, places: list[tuple[int, int]]) -> dict[tuple
 def _write_buckets(
     connection: Connection, entries: list[_Entry], claims: Mapping[tuple[int, int], int]
 ) -> None:
-    rows: dict[str, dict[str, Any]] = {}
+    found: dict[str, _Bucket] = {}
     for entry in entries:
-        row = _bucket_row(entry, claims[entry.place] if entry.billable else NEVER)
-        known = rows.setdefault(row["digest"], row)
-        if known is not row:
-            known["calls"] += row["calls"]
-            known["bytes"] += row["bytes"]
+        made = _Bucket(entry, claims[entry.place] if entry.billable else NEVER)
+        known = found.setdefault(made.digest, made)
+        if known is not made:
+            known.calls += made.calls
+            known.bytes += made.bytes
     query = select(_bucket.c.digest).where(_bucket.c.digest.in_(bindparam("some", expanding=True)))
     there = {
-        digest for part in parts(list(rows)) for digest in connection.scalars(query, {"some": part})
+        digest
+        for part in parts(list(found))
+        for digest in connection.scalars(query, {"some": part}).all()
     }
-    fresh = [row for digest, row in rows.items() if digest not in there]
+    fresh = [each.row() for digest, each in found.items() if digest not in there]
     if fresh:
         # Calls that are not billable have no tally to lock: another drainer may be first.
-        there |= rows.keys() & insert_missing(connection, _bucket, fresh, key="digest")
+        there |= found.keys() & insert_missing(connection, _bucket, fresh, key="digest")
     raised = [
-        {"some": digest, "more": rows[digest]["calls"], "size": rows[digest]["bytes"]}
+        {"some": digest, "more": found[digest].calls, "size": found[digest].bytes}
         for digest in sorted(there)
     ]
     if raised:
@@ -311,25 +315,39 @@ def _write_buckets(
         )
 
 
-def _bucket_row(entry: _Entry, claim: int) -> dict[str, Any]:
-    alike = entry.alike
-    starts_at = entry.starts_at
-    place = (*alike[0:1], entry.start, starts_at, *alike[2:], claim)
-    return {
-        "digest": blake2b(repr(place).encode(), digest_size=16).hexdigest(),
-        "tenant_id": entry.owner.tenant_id,
-        "subscription_id": alike.subscription_id,
-        "period_start": entry.start,
-        "starts_at": starts_at,
-        "method": alike.method,
-        "resource": alike.resource,
-        "status": alike.status,
-        "key_type": alike.key_type,
-        "reason": entry.reason,
-        "claim": claim,
-        "calls": entry.group.calls,
-        "bytes": entry.group.bytes,
-    }
+class _Bucket:
+    """What entries add to one bucket, and the bucket's row where it is missing."""
+
+    __slots__ = ("bytes", "calls", "claim", "digest", "entry", "starts_at")
+
+    def __init__(self, entry: _Entry, claim: int) -> None:
+        self.entry, self.claim = entry, claim
+        self.calls, self.bytes = entry.group.calls, entry.group.bytes
+        self.starts_at = starts_at = entry.starts_at
+        sub, _, method, resource, status, key_type = entry.alike
+        # The representation of a tuple, as it always was: a bucket keeps its digest.
+        where = f"{sub}, {entry.start}, {starts_at}, {method!r}, {resource!r}"
+        place = f"({where}, {status}, {_written(key_type)}, {claim})"
+        self.digest = blake2b(place.encode(), digest_size=16).hexdigest()
+
+    def row(self) -> dict[str, Any]:
+        """Return the bucket as it is inserted."""
+        alike = self.entry.alike
+        return {
+            "digest": self.digest,
+            "tenant_id": self.entry.owner.tenant_id,
+            "subscription_id": alike.subscription_id,
+            "period_start": self.entry.start,
+            "starts_at": self.starts_at,
+            "method": alike.method,
+            "resource": alike.resource,
+            "status": alike.status,
+            "key_type": alike.key_type,
+            "reason": self.entry.reason,
+            "claim": self.claim,
+            "calls": self.calls,
+            "bytes": self.bytes,
+        }
 
 
 def _raise_tallies(connection: Connection, entries: list[_Entry]) -> None:

@@ -8,9 +8,11 @@ itself: one that a power failure tore is left out and logged, and those behind i
 
 import struct
 import zlib
-from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,9 @@ RECORD = struct.Struct("<BBHIIQQ16sI")
 SIZE = RECORD.size
 _BODY = struct.Struct("<BBHIIQQ16s")
 _SUM = struct.Struct("<I")
-_CHECKED = struct.Struct(f"<{_BODY.size}sI")
 #: What calls have in common as it stands, then time and size.
 _COMMON = struct.Struct("<BBHII")
-_GROUPED = struct.Struct(f"<{_COMMON.size}s16s20x")
+_GROUPED = struct.Struct(f"<{_COMMON.size}sQQ20x")
 _PACKED = struct.Struct("<II")
 #: Bytes of a record that are alike in many; id and checksum, behind them, are random.
 _PLAIN = 28
@@ -44,7 +45,9 @@ SANDBOX = 1
 FORMAT = "spool"
 SUFFIX = ".spool"
 #: How much of a file is brought in by one transaction.
-PORTION = SIZE * 80_000
+PORTION = SIZE * 160_000
+#: Records from which on they are compressed beside the counting.
+_MANY = 4096
 
 _spool: Table = UsageSpool.__table__  # type: ignore[assignment]
 _segment: Table = UsageSegment.__table__  # type: ignore[assignment]
@@ -75,6 +78,9 @@ def call_record(
     return body + _SUM.pack(zlib.crc32(body))
 
 
+_ANY = call_record(0, 0, 0, 0, 0, 0, 0, b"")
+
+
 def route_record(number: int, method: str, resource: str) -> bytes:
     """Return what gives a number to a method and a resource for the rest of the file."""
     text = f"{method} {resource}".encode()
@@ -99,11 +105,7 @@ def drain(connection: Connection, path: Path, name: str, *, portion: int = PORTI
         routes = _routes_before(file, name, row.offset)
     if len(data) < taken:
         log.error("spool_damaged", file=name, offset=row.offset, left_out=taken - len(data))
-    groups, first, last = _grouped(data, routes)
-    if groups:
-        ledger.count(connection, groups, _Splitter(data, routes))
-        calls = sum(group.calls for group in groups.values())
-        _keep(connection, row, data, routes, (calls, first, last))
+    _count(connection, row, data, routes)
     connection.execute(
         update(_spool)
         .where(_spool.c.spool_id == row.spool_id)
@@ -111,6 +113,24 @@ def drain(connection: Connection, path: Path, name: str, *, portion: int = PORTI
     )
     _remember(name, row.offset + taken, routes)
     return taken
+
+
+def _count(
+    connection: Connection, row: Any, data: bytes, routes: dict[int, tuple[str, str]]
+) -> None:
+    deque(_pieces(data, routes), maxlen=0)
+    # A segment can be read by itself: it begins with the routes that are used in it.
+    names = b"".join(route_record(number, *name) for number, name in routes.items())
+    # zlib lets go of the interpreter's lock, so that compressing and counting take two processors.
+    with ThreadPoolExecutor(1) as beside:
+        packing = beside.submit(packed, data, names) if len(data) > SIZE * _MANY else None
+        groups, first, last = _grouped(data, routes)
+        if not groups:
+            return
+        ledger.count(connection, groups, _Splitter(data, routes))
+        stored = packing.result() if packing else packed(data, names)
+    calls = sum(group.calls for group in groups.values())
+    _keep(connection, row, stored, (calls, first, last))
 
 
 def row_of(connection: Connection, name: str) -> Any:
@@ -148,7 +168,8 @@ def _sound(data: bytes) -> tuple[bytes, int]:
         if zlib.crc32(data[at + SIZE : at + length]) == RECORD.unpack_from(data, at)[5]:
             kept.append(data[at : at + length])
         at += length
-    return b"".join(kept), at
+    # Almost always all of it is, and nothing needs copying.
+    return data[:at] if sum(map(len, kept)) == at else b"".join(kept), at
 
 
 def _is_sound(record: bytes | memoryview) -> bool:
@@ -157,11 +178,23 @@ def _is_sound(record: bytes | memoryview) -> bool:
 
 
 def _sound_calls(run: memoryview) -> list[memoryview]:
-    crc32 = zlib.crc32
-    if all(crc32(body) == written for body, written in _CHECKED.iter_unpack(run)):
+    if zlib.crc32(run) == _sum_of(len(run) // SIZE):
         return [run]
     pieces = (run[at : at + SIZE] for at in range(0, len(run), SIZE))
     return [piece for piece in pieces if _is_sound(piece)]
+
+
+@lru_cache(maxsize=64)
+def _sum_of(records: int) -> int:
+    """Return the checksum of so many records together, if each one's own is right.
+
+    A record that ends with the checksum of what is before it has always the same one itself, and
+    that of two together follows from both: what is in the records makes no difference.
+    """
+    total, some = 0, _ANY * _MANY
+    for _ in range(records // _MANY):
+        total = zlib.crc32(some, total)
+    return zlib.crc32(_ANY * (records % _MANY), total)
 
 
 def _length(data: bytes, at: int) -> int:
@@ -222,16 +255,11 @@ def _pieces(data: bytes, routes: dict[int, tuple[str, str]]) -> Iterator[tuple[i
 
 
 def _grouped(data: bytes, routes: dict[int, tuple[str, str]]) -> tuple[Groups, int, int]:
-    found: defaultdict[bytes, list[bytes]] = defaultdict(list)
-    for start, end in _pieces(data, routes):
-        for common, rest in _GROUPED.iter_unpack(memoryview(data)[start:end]):
-            found[common].append(rest)
     groups: Groups = {}
-    for common, many in found.items():
-        kind, key, status, sub, route = _COMMON.unpack(common)
-        method, resource = routes.get(route, ("?", "?"))
-        numbers = struct.unpack(f"<{2 * len(many)}Q", b"".join(many))
-        for hour, group in _by_hour(numbers[0::2], numbers[1::2]):
+    for start, end in _pieces(data, routes):
+        for common, hour, group in _summed(memoryview(data)[start:end]):
+            kind, key, status, sub, route = _COMMON.unpack(common)
+            method, resource = routes.get(route, ("?", "?"))
             if kind != CALL:
                 group.calls = 0
             alike = Alike(sub, hour, method, resource, status, KEYS[key])
@@ -242,16 +270,41 @@ def _grouped(data: bytes, routes: dict[int, tuple[str, str]]) -> tuple[Groups, i
     return groups, min(g.first for g in groups.values()), max(g.last for g in groups.values())
 
 
-def _by_hour(times: Sequence[int], sizes: Sequence[int]) -> Iterator[tuple[int, Group]]:
-    """Yield how many calls there are in each hour; almost always all are in one."""
-    first, last = min(times), max(times)
-    if first // HOUR_MS == last // HOUR_MS:
-        yield first // HOUR_MS, Group(len(times), sum(sizes), first, last)
-        return
-    found: dict[int, Group] = {}
-    for at, size in zip(times, sizes, strict=True):
-        found.setdefault(at // HOUR_MS, Group(0, 0, at, at)).add(at, size)
-    yield from found.items()
+def _summed(run: memoryview) -> Iterator[tuple[bytes, int, Group]]:
+    """Yield what calls have in common, their hour, and how many there are.
+
+    This is done for every call there is, so it is written out.
+    """
+    found: dict[bytes, Group] = {}
+    for common, at, size in _GROUPED.iter_unpack(run):
+        try:
+            group = found[common]
+        except KeyError:
+            found[common] = Group(1, size, at, at)
+            continue
+        group.calls += 1
+        group.bytes += size
+        if at > group.last:
+            group.last = at
+        elif at < group.first:
+            group.first = at
+    if all(group.first // HOUR_MS == group.last // HOUR_MS for group in found.values()):
+        yield from ((common, group.first // HOUR_MS, group) for common, group in found.items())
+    else:
+        yield from _by_hour(run)
+
+
+def _by_hour(run: memoryview) -> Iterator[tuple[bytes, int, Group]]:
+    """Yield the same where an hour ends between two calls that are alike."""
+    found: dict[tuple[bytes, int], Group] = {}
+    for common, at, size in _GROUPED.iter_unpack(run):
+        key = common, at // HOUR_MS
+        group = found.get(key)
+        if group is None:
+            found[key] = Group(1, size, at, at)
+        else:
+            group.add(at, size)
+    yield from ((*key, group) for key, group in found.items())
 
 
 class _Splitter:
@@ -278,12 +331,15 @@ def _belongs(entry: Entry, alike: Alike) -> bool:
     return mine == alike[:4] and (entry.status, entry.key_type) == alike[4:]
 
 
-def packed(data: bytes) -> bytes:
-    """Return records compressed: column by column, and the random ones as they are."""
-    rows = len(data) // SIZE
-    columns = [data[at::SIZE] for at in range(SIZE)]
-    alike = zlib.compress(b"".join(columns[:_PLAIN]), 1)
-    return b"".join((_PACKED.pack(rows, len(alike)), alike, *columns[_PLAIN:]))
+def packed(data: bytes, names: bytes = b"") -> bytes:
+    """Return records compressed: column by column, and the random ones as they are.
+
+    :param names: records that come before
+    """
+    rows = (len(names) + len(data)) // SIZE
+    columns = [part[at::SIZE] for at in range(SIZE) for part in (names, data)]
+    alike = zlib.compress(b"".join(columns[: 2 * _PLAIN]), 1)
+    return b"".join((_PACKED.pack(rows, len(alike)), alike, *columns[2 * _PLAIN :]))
 
 
 def unpacked(stored: bytes) -> bytes:
@@ -322,16 +378,8 @@ def entries(
             )
 
 
-def _keep(
-    connection: Connection,
-    row: Any,
-    data: bytes,
-    routes: dict[int, tuple[str, str]],
-    what: tuple[int, int, int],
-) -> None:
+def _keep(connection: Connection, row: Any, stored: bytes, what: tuple[int, int, int]) -> None:
     calls, first, last = what
-    # A segment can be read by itself: it begins with the routes that are used in it.
-    names = b"".join(route_record(number, *name) for number, name in routes.items())
     connection.execute(
         insert(_segment).values(
             spool_id=row.spool_id,
@@ -340,7 +388,7 @@ def _keep(
             calls=calls,
             first_at=first,
             last_at=last,
-            records=packed(names + data),
+            records=stored,
             created_at=clock.now(),
         )
     )
