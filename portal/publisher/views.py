@@ -10,7 +10,7 @@ from portal.errors import Conflict, Invalid
 from portal.models import Api, Policy
 from portal.publisher import bp
 from portal.publisher.forms import ApiForm, ImportForm, PlansForm, form_of
-from portal.services import apis, monetization, openapi_import, policies, price_versions
+from portal.services import apis, monetization, openapi_import, own_apis, policies
 from portal.web import form_errors
 from portal.web.access import me, publisher_only
 from portal.web.engines import absolute, settings
@@ -33,9 +33,8 @@ def page_number() -> int:
 @publisher_only
 def home() -> str:
     """List the person's APIs."""
-    page = apis.listed(me(), page_number())
-    stale = price_versions.out_of_date([row.api.api_id for row in page.items])
-    return render_template("publisher/home.html", page=page, stale=stale)
+    own = own_apis.of_person(me(), page_number())
+    return render_template("publisher/home.html", page=own.page, out_of_date=own.out_of_date)
 
 
 @bp.route("/apis/new", methods=["GET", "POST"])

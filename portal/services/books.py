@@ -84,16 +84,19 @@ def since(tenant: Tenant, read: Book) -> datetime | None:
     return min(start, unsettled) if unsettled is not None else start
 
 
-def accounts(tenant_id: int) -> list[str]:
-    """Return the accounts through which a tenant has sold."""
-    return list(
-        db.session.scalars(
-            select(Subscription.connected_account)
-            .where(Subscription.tenant_id == tenant_id, Subscription.connected_account.is_not(None))
-            .distinct()
-            .order_by(Subscription.connected_account)
-        )
+def readings(tenant_id: int) -> dict[str, datetime | None]:
+    """Return the accounts through which a tenant has sold, and when each was read; one query."""
+    read = (Book.tenant_id == Subscription.tenant_id) & (
+        Book.connected_account == Subscription.connected_account
     )
+    rows = db.session.execute(
+        select(Subscription.connected_account, Book.read_at)
+        .outerjoin(Book, read)
+        .where(Subscription.tenant_id == tenant_id, Subscription.connected_account.is_not(None))
+        .distinct()
+        .order_by(Subscription.connected_account)
+    )
+    return {str(account): read_at for account, read_at in rows}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,7 @@ def _next(row: Subscription, report: Report) -> Money | None:
 
 
 def _all(rows: Sequence[Subscription]) -> list[Estimate]:
-    found = usage_report.reports(rows)
+    found = usage_report.reports(rows) if rows else {}
     made = []
     for row in rows:
         report, version = found[row.subscription_id], row.policy_version

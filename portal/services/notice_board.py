@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, bindparam, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, or_, select
 
 from portal import clock
 from portal.extensions import db
@@ -12,6 +12,9 @@ from portal.models import Application, Notice, Subscription
 
 #: More than this above a page would push the page away; the rest stands on the page of notices.
 MOST = 3
+_NOTICE: Any = Notice.__table__
+_SUBSCRIPTION: Any = Subscription.__table__
+_APPLICATION: Any = Application.__table__
 
 
 class Headline(NamedTuple):
@@ -45,19 +48,26 @@ def open_for(user_id: int) -> Sequence[Headline]:
 
 @lru_cache
 def _open() -> Select[Any]:
-    notice, subscription = Notice.__table__.c, Subscription.__table__.c
-    application = Application.__table__.c
+    query = select(*(_NOTICE.c[name] for name in Headline._fields))
+    query = _open_of(query, bindparam("person"))
+    return query.order_by(_NOTICE.c.notice_id.desc()).limit(50)
+
+
+def any_open(person: Any) -> ColumnElement[bool]:
+    """Return whether anything stands above a person's pages, for a statement with ``now``."""
+    return _open_of(select(_NOTICE.c.notice_id), person).exists()
+
+
+def _open_of(query: Select[Any], person: Any) -> Select[Any]:
+    notice, subscription, application = _NOTICE.c, _SUBSCRIPTION.c, _APPLICATION.c
     return (
-        select(*(notice[name] for name in Headline._fields))
-        .join(Subscription.__table__, notice.subscription_id == subscription.subscription_id)
-        .join(Application.__table__, subscription.application_id == application.application_id)
+        query.join(_SUBSCRIPTION, notice.subscription_id == subscription.subscription_id)
+        .join(_APPLICATION, subscription.application_id == application.application_id)
         .where(
-            application.owner_id == bindparam("person"),
+            application.owner_id == person,
             notice.closed_at.is_(None),
             or_(notice.relevant_until.is_(None), notice.relevant_until > bindparam("now")),
         )
-        .order_by(notice.notice_id.desc())
-        .limit(50)
     )
 
 

@@ -6,9 +6,10 @@ the version that they were sold.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import exists, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import Select, bindparam, exists, func, select
 
 from portal.extensions import db
 from portal.models import Api, EnginePrice, Offer, Policy, PolicyVersion, Subscription
@@ -33,23 +34,31 @@ class Version:
 
 def out_of_date(api_ids: Collection[int]) -> dict[int, list[str]]:
     """Return which of these APIs sell plans at an older version, with their names; one query."""
-    newer = aliased(PolicyVersion)
-    rows = db.session.execute(
-        select(Offer.api_id, Offer.tier_name)
-        .join(EnginePrice, EnginePrice.mapping_id == Offer.mapping_id)
-        .join(PolicyVersion, PolicyVersion.policy_version_id == EnginePrice.policy_version_id)
+    found: dict[int, list[str]] = {}
+    if api_ids:
+        rows = db.session.connection().execute(_out_of_date(), {"api_ids": api_ids}).all()
+        for api_id, name in rows:
+            found.setdefault(api_id, []).append(name)
+    return found
+
+
+@lru_cache
+def _out_of_date() -> Select[Any]:
+    tables: Any = (Offer.__table__, EnginePrice.__table__, PolicyVersion.__table__)
+    offer, price, version = tables
+    newer = version.alias("newer")
+    return (
+        select(offer.c.api_id, offer.c.tier_name)
+        .join(price, price.c.mapping_id == offer.c.mapping_id)
+        .join(version, version.c.policy_version_id == price.c.policy_version_id)
         .where(
-            Offer.api_id.in_(api_ids),
+            offer.c.api_id.in_(bindparam("api_ids", expanding=True)),
             exists().where(
-                newer.policy_id == PolicyVersion.policy_id, newer.number > PolicyVersion.number
+                newer.c.policy_id == version.c.policy_id, newer.c.number > version.c.number
             ),
         )
-        .order_by(Offer.api_id, Offer.tier_name)
+        .order_by(offer.c.api_id, offer.c.tier_name)
     )
-    found: dict[int, list[str]] = {}
-    for api_id, name in rows:
-        found.setdefault(api_id, []).append(name)
-    return found
 
 
 def of_plan(policy: Policy) -> list[Version]:

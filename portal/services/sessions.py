@@ -11,6 +11,7 @@ from sqlalchemy.orm import joinedload
 from portal import clock
 from portal.extensions import db
 from portal.models import EndedSession, User
+from portal.services import notice_board
 from portal.services.inserting import insert_missing
 
 #: No session lives longer, whatever the settings say: then its end need not be remembered.
@@ -24,20 +25,38 @@ def person(session_id: str, mark: str) -> User | None:
     :param session_id: the person and their epoch, as :meth:`portal.models.User.get_id` writes it
     :param mark: the session's own random mark
     """
-    uuid, _, epoch = session_id.rpartition(".")
-    values = {"uuid": uuid, "mark": _digest(mark)}
+    values = {"uuid": session_id.rpartition(".")[0], "mark": _digest(mark)}
     user = db.session.scalars(_whose(), values).unique().one_or_none()
-    if user is None or user.disabled or str(user.session_epoch) != epoch:
-        return None
-    return user
+    return user if user is not None and _goes_on(user, session_id) else None
+
+
+def developer(session_id: str, mark: str) -> tuple[User | None, bool]:
+    """Return the same, and whether any notice stands above the person's pages; one query."""
+    uuid = session_id.rpartition(".")[0]
+    values = {"uuid": uuid, "mark": _digest(mark), "now": clock.now()}
+    row = db.session.execute(_whose_with_notices(), values).unique().one_or_none()
+    if row is None or not _goes_on(row[0], session_id):
+        return None, False
+    return row[0], bool(row[1])
+
+
+def _goes_on(user: User, session_id: str) -> bool:
+    return not user.disabled and user.get_id() == session_id
+
+
+# Built once: each is the statement of every page, and building it costs twice as much as asking.
 
 
 @lru_cache
-def _whose() -> Select[User]:
-    """Return the statement of every page; building it costs twice as much as asking it."""
+def _whose() -> Select[Any]:
     ended = exists().where(EndedSession.session_hash == bindparam("mark"))
     found = select(User).where(User.uuid == bindparam("uuid"), ~ended)
     return found.options(joinedload(User.role_rows))
+
+
+@lru_cache
+def _whose_with_notices() -> Select[Any]:
+    return _whose().add_columns(notice_board.any_open(User.user_id))
 
 
 def end(mark: str) -> None:

@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    union_all,
+)
 
 from portal.extensions import db
 from portal.models import (
@@ -89,24 +100,23 @@ class Row:
 
 
 def sums(wanted: Wanted, by: str, now: datetime) -> list[Row]:
-    """Return the figures by month, API, plan, subscriber or ``subscription``, with two queries.
+    """Return the figures by month, API, plan, subscriber or ``subscription``, with one query.
 
     A payment that is paid out in another currency than its invoice counts, with its fees, in a
     row of that currency: exchange is the payment provider's, and not undone here.
     """
     group, label, joins = _group(by)
+    query = union_all(
+        _of_invoices(wanted, group, label, joins, now), _of_balance(wanted, group, label, joins)
+    )
     rows: dict[tuple[str, str], Row] = {}
-    for query, names in (
-        (_of_invoices(wanted, group, label, joins, now), OF_INVOICES),
-        (_of_balance(wanted, group, label, joins), OF_BALANCE),
-    ):
-        for found in db.session.execute(query):
-            place = (str(found.group), found.currency)
-            row = rows.setdefault(
-                place, Row(group=place[0], label=str(found.label), currency=found.currency)
-            )
-            for name in names:
-                row.figures[name] = row.figures.get(name, 0) + int(getattr(found, name) or 0)
+    for found in db.session.execute(query).all():
+        place = (str(found.group), found.currency)
+        row = rows.setdefault(
+            place, Row(group=place[0], label=str(found.label), currency=found.currency)
+        )
+        for name in OF_BALANCE if found.of_balance else OF_INVOICES:
+            row.figures[name] = row.figures.get(name, 0) + int(getattr(found, name) or 0)
     ordered = sorted(rows.values(), key=lambda row: (row.label.lower(), row.currency))
     return ordered[::-1] if by == "month" else ordered
 
@@ -191,6 +201,8 @@ def _of_invoices(wanted: Wanted, group: Any, label: Any, joins: Any, now: dateti
         label.label("label"),
         BookedInvoice.currency.label("currency"),
         *(func.sum(column).label(name) for name, column in columns.items()),
+        *(null().label(name) for name in OF_BALANCE),
+        literal_column("0").label("of_balance"),
     ).select_from(BookedInvoice)
     return _grouped(query, wanted, group, label, joins, BookedInvoice.currency)
 
@@ -213,7 +225,9 @@ def _of_balance(wanted: Wanted, group: Any, label: Any, joins: Any) -> Select[An
             group.label("group"),
             label.label("label"),
             BookedMovement.currency.label("currency"),
+            *(null().label(name) for name in OF_INVOICES),
             *_movement_sums(),
+            literal_column("1").label("of_balance"),
         )
         .select_from(BookedMovement)
         .join(BookedInvoice, BookedInvoice.id == BookedMovement.invoice_id)

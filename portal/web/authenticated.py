@@ -67,11 +67,23 @@ def person(session_id: str) -> User | None:
     if idle or now - began > known.session_hours * 3600:
         g.session_over = "idle" if idle else "old"
         return None
-    user = sessions.person(session_id, session.get(_MARK, ""))
+    user = _person(session_id, session.get(_MARK, ""))
     # What a page asks for by itself is no sign that somebody sits before it.
     if user is not None and now - used >= _NOTED and "HX-Request" not in request.headers:
         session[_USED] = now
     return user
+
+
+def _person(session_id: str, mark: str) -> User | None:
+    if request.blueprint != "devportal":
+        return sessions.person(session_id, mark)
+    user, g.has_notices = sessions.developer(session_id, mark)
+    return user
+
+
+def has_notices() -> bool:
+    """Whether anything stands above the pages of the developer who has signed in."""
+    return bool(g.get("has_notices", True))
 
 
 def over() -> str | None:

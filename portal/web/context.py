@@ -11,7 +11,7 @@ from jinja2 import StrictUndefined
 from portal.config import Settings
 from portal.services import notice_board
 from portal.services.notice_board import Headline
-from portal.web import navigation
+from portal.web import authenticated, navigation
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -33,8 +33,10 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def _open_notices() -> Sequence[Headline]:
-    """Return what stands above a developer's pages; one query."""
+    """Return what stands above a developer's pages; one query, where anything does."""
     if navigation.portal_name() != "devportal" or not current_user.is_authenticated:
+        return ()
+    if not authenticated.has_notices():
         return ()
     return notice_board.open_for(current_user.user_id)
 
