@@ -5,44 +5,30 @@ line, which holds that call's id: so it stays the same file when it is rotated t
 and one that is copied or restored from a backup is not counted twice.
 """
 
-import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Table, func, insert, select, update
 
 from portal import clock
-from portal.models import KeyType, UsageSegment, UsageSpool
-from portal.services import ledger, log_places, quotas, spool
-from portal.services.ledger import HOUR_MS, Alike
+from portal.models import UsageSegment, UsageSpool
+from portal.services import ledger, log_lines, log_places, quotas, spool
+from portal.services.ledger import HOUR_MS, Alike, Group
 
 log = structlog.get_logger()
 
 FORMAT = "nginx"
-#: The names in each line.
-FIELDS = frozenset({"at", "id", "sub", "key", "method", "path", "status", "in", "out"})
 #: How much of a log is brought in by one transaction.
-PORTION = 4 * 1024 * 1024
+PORTION = 8 * 1024 * 1024
 _spool: Table = UsageSpool.__table__  # type: ignore[assignment]
 _segment: Table = UsageSegment.__table__  # type: ignore[assignment]
-
-
-class Line(NamedTuple):
-    """One call of a log."""
-
-    call_id: str
-    at: int
-    """Epoch milliseconds."""
-    subscription: str
-    key_type: KeyType
-    method: str
-    path: str
-    status: int
-    bytes: int
+#: Time in epoch milliseconds and size of each call that is alike.
+Some = list[tuple[int, int]]
 
 
 def name_of(path: Path) -> str | None:
@@ -70,10 +56,10 @@ def drain(connection: Connection, path: Path, *, portion: int = PORTION) -> int:
     data = data[: data.rfind(b"\n") + 1]
     if not data:
         return 0
-    lines = list(parse(data))
-    _count(connection, lines)
-    if lines:
-        _keep(connection, row, data, lines)
+    calls = log_lines.read(data)
+    if calls:
+        _count(connection, calls)
+        _keep(connection, row, data, list(calls.values()))
     connection.execute(
         update(_spool)
         .where(_spool.c.spool_id == row.spool_id)
@@ -82,124 +68,81 @@ def drain(connection: Connection, path: Path, *, portion: int = PORTION) -> int:
     return len(data)
 
 
-def parse(data: bytes) -> Iterator[Line]:
-    """Yield the calls that whole lines are about; others are logged and left out.
+def _count(connection: Connection, calls: log_lines.Calls) -> None:
+    places = log_places.find(connection, {kind.subscription for kind in calls})
+    alike = _alike(calls, places)
+    groups = {which: _together(some) for which, some in alike.items()}
 
-    A call that did not reach a back end is not in the log: its line names no status.
-    """
-    wrong = 0
-    for found in _objects(data):
-        try:
-            yield _line(found)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            wrong += 1
-    if wrong:
-        log.warning("log_lines_left_out", lines=wrong)
+    def split(which: Alike, moment: int) -> Group:
+        return _together([(at, size) for at, size in alike[which] if at >= moment])
 
-
-def _objects(data: bytes) -> list[Any]:
-    """Return what each line holds; ``None`` for one that is no JSON."""
-    lines = data.splitlines()
-    try:
-        # All at once, which is faster than each by itself; a text holds no line end of its own.
-        found = json.loads(b"[" + b",".join(lines) + b"]")
-    except ValueError:
-        found = []
-    return found if len(found) == len(lines) else [_object(line) for line in lines]
-
-
-def _object(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
-
-
-def _line(found: Mapping[str, Any]) -> Line:
-    status = str(found["status"])
-    # Of several tries the last one's status is the answer's: "502, 200" or "502 : 200".
-    last = status if len(status) == 3 else status.replace(":", ",").rpartition(",")[2]
-    return Line(
-        str(found["id"]),
-        round(float(found["at"]) * 1000),
-        str(found["sub"]),
-        _KEY_TYPES[found["key"]],
-        str(found["method"])[:10],
-        str(found["path"]),
-        int(last),
-        int(found["in"]) + int(found["out"]),
-    )
-
-
-_KEY_TYPES = {str(each): each for each in KeyType}
-
-
-def _count(connection: Connection, lines: list[Line]) -> None:
-    places = log_places.find(connection, {line.subscription for line in lines})
-    calls = list(_calls(lines, places))
-    groups = ledger.grouped(calls)
     if groups:
-        ledger.count(connection, groups, ledger.splitter(calls))
-    _count_limits(connection, places, calls)
+        ledger.count(connection, groups, split)
+    _count_limits(connection, places, groups, split)
 
 
-def _calls(
-    lines: list[Line], places: Mapping[str, log_places.Place]
-) -> Iterator[tuple[Alike, int, int]]:
-    """Yield what each call is counted under, its time and its size."""
-    #: Equal calls are many: what they have in common is made once.
-    alike: dict[tuple[str, str, str, int, KeyType, int], Alike] = {}
-    for line in lines:
-        hour = line.at // HOUR_MS
-        common = (line.subscription, line.method, line.path, line.status, line.key_type, hour)
-        known = alike.get(common)
-        if known is None:
-            place = places.get(line.subscription)
-            if place is None:
-                log.error("usage_of_nobody", subscription=line.subscription, call=line.call_id)
-                continue
-            resource = place.resource_of(line.path)
-            known = alike[common] = Alike(
-                place.subscription_id, hour, line.method, resource, line.status, line.key_type
-            )
-        yield known, line.at, line.bytes
+def _alike(calls: log_lines.Calls, places: Mapping[str, log_places.Place]) -> dict[Alike, Some]:
+    """Put calls together that are counted under the same."""
+    found: defaultdict[Alike, Some] = defaultdict(list)
+    for kind, some in calls.items():
+        place = places.get(kind.subscription)
+        if place is None:
+            log.error("usage_of_nobody", subscription=kind.subscription, calls=len(some))
+            continue
+        what = kind.method, place.resource_of(kind.path), kind.status, kind.key_type
+        for hour, those in _by_hour(some):
+            found[Alike(place.subscription_id, hour, *what)] += those
+    return found
+
+
+def _by_hour(some: Some) -> Iterable[tuple[int, Some]]:
+    hours = {at // HOUR_MS for at, _ in some}
+    if len(hours) == 1:
+        return [(hours.pop(), some)]
+    found: defaultdict[int, Some] = defaultdict(list)
+    for call in some:
+        found[call[0] // HOUR_MS].append(call)
+    return found.items()
+
+
+def _together(some: Some) -> Group:
+    times, sizes = zip(*some, strict=True)
+    return Group(len(some), sum(sizes), min(times), max(times))
 
 
 def _count_limits(
     connection: Connection,
     places: Mapping[str, log_places.Place],
-    calls: list[tuple[Alike, int, int]],
+    groups: ledger.Groups,
+    split: ledger.Split,
 ) -> None:
     """Count the calls against the limits whose window runs now."""
     now = clock.now()
     limits = {
         place.subscription_id: quotas.limits_at(place.limits, now) for place in places.values()
     }
-    since = min((limit.start for each in limits.values() for limit in each), default=0) * 1000
-    amounts: dict[tuple[int, quotas.Kind], int] = {}
-    for alike, at, size in calls:
-        if at < since:
-            continue
-        number = alike.subscription_id
-        for limit in limits[number]:
-            if at >= limit.start * 1000:
-                key = number, limit.kind
-                amounts[key] = amounts.get(key, 0) + (size if limit.in_bytes else 1)
-    of_kind = {(number, limit.kind): limit for number, each in limits.items() for limit in each}
-    used = {(number, of_kind[number, kind]): n for (number, kind), n in amounts.items() if n}
+    used: dict[tuple[int, quotas.Limit], int] = {}
+    for which, group in groups.items():
+        for limit in limits[which.subscription_id]:
+            since = limit.start * 1000
+            if group.last >= since:
+                those = group if group.first >= since else split(which, since)
+                key = which.subscription_id, limit
+                used[key] = used.get(key, 0) + (those.bytes if limit.in_bytes else those.calls)
+    used = {key: amount for key, amount in used.items() if amount}
     if used:
         quotas.add_many(connection, used)
 
 
-def _keep(connection: Connection, row: Any, data: bytes, lines: list[Line]) -> None:
+def _keep(connection: Connection, row: Any, data: bytes, calls: list[Some]) -> None:
     connection.execute(
         insert(_segment).values(
             spool_id=row.spool_id,
             offset=row.offset,
             format=FORMAT,
-            calls=len(lines),
-            first_at=min(line.at for line in lines),
-            last_at=max(line.at for line in lines),
+            calls=sum(map(len, calls)),
+            first_at=min(map(min, calls))[0],
+            last_at=max(map(max, calls))[0],
             records=zlib.compress(data, 1),
             created_at=clock.now(),
         )
@@ -209,8 +152,8 @@ def _keep(connection: Connection, row: Any, data: bytes, lines: list[Line]) -> N
 def is_one(path: Path) -> bool:
     """Whether a file is a log that ``deploy/nginx-gateway.conf`` writes, by its first line."""
     with path.open("rb") as file:
-        first = _object(file.readline(65_536))
-    return isinstance(first, dict) and first.keys() >= FIELDS
+        first = log_lines.object_of(file.readline(65_536))
+    return isinstance(first, dict) and first.keys() >= log_lines.FIELDS
 
 
 def calls_of(connection: Connection, path: Path) -> int:

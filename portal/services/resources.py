@@ -7,6 +7,7 @@ make a bucket for each value.
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import unquote
 
 from sqlalchemy import Connection, select
@@ -50,6 +51,7 @@ class Resources:
         return "/".join(kept)[:LONGEST_RESOURCE]
 
 
+@lru_cache(maxsize=32)
 def of_definition(definition: str | None) -> Resources:
     """Return the resources of an OpenAPI document; none if there is no document."""
     try:

@@ -24,7 +24,7 @@ from portal.cli.processes import Child, Running, Servers, free_ports
 from portal.extensions import db
 from portal.flows import draining
 from portal.models import KeyType, Subscription, UsageSegment
-from portal.services import applications, gateway_log, spool, subscriptions, usage
+from portal.services import applications, gateway_log, log_lines, spool, subscriptions, usage
 from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import unit_of_work
 from tests.support.factories import Factories
@@ -132,7 +132,7 @@ def _ledger() -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     for segment in db.session.query(UsageSegment):
         if segment.format == gateway_log.FORMAT:
-            lines = gateway_log.parse(zlib.decompress(segment.records))
+            lines = log_lines.parse(zlib.decompress(segment.records))
             found += [(line.call_id, line.status) for line in lines]
         else:
             data = spool.unpacked(segment.records)

@@ -14,7 +14,7 @@ from portal.cli.usage import usage as usage_commands
 from portal.extensions import db
 from portal.flows import draining
 from portal.models import QuotaUse, Subscription
-from portal.services import gateway_log, usage
+from portal.services import log_lines, usage
 
 CONFIGURATION = Path(__file__).resolve().parents[2] / "deploy" / "nginx-gateway.conf"
 VARIABLE = re.compile(r"\$([a-z_]+)")
@@ -61,8 +61,8 @@ def run(app: Flask):
 
 def test_the_configuration_names_every_field_that_is_read(row) -> None:
     found = json.loads(line(row))
-    assert found.keys() == gateway_log.FIELDS
-    (call,) = gateway_log.parse(line(row).encode())
+    assert found.keys() == log_lines.FIELDS
+    (call,) = log_lines.parse(line(row).encode())
     assert (call.subscription, call.key_type, call.method) == (row.uuid, "PRODUCTION", "GET")
     assert (call.path, call.status, call.bytes) == (f"/{row.api.context}/1.0/rates", 200, 512)
 
@@ -73,7 +73,7 @@ def test_the_configuration_names_every_field_that_is_read(row) -> None:
 def test_the_last_of_several_tries_is_the_answer_and_none_is_no_call(
     row, status: str, read: int | None
 ) -> None:
-    calls = list(gateway_log.parse(line(row, upstream_status=status).encode()))
+    calls = list(log_lines.parse(line(row, upstream_status=status).encode()))
     assert [call.status for call in calls] == ([read] if read else [])
 
 
@@ -82,7 +82,7 @@ def test_the_last_of_several_tries_is_the_answer_and_none_is_no_call(
 )
 def test_a_line_that_is_no_call_is_left_out_and_those_around_it_count(row, broken: str) -> None:
     text = line(row) + broken + "\n" + line(row)
-    assert len(list(gateway_log.parse(text.encode()))) == 2
+    assert len(list(log_lines.parse(text.encode()))) == 2
 
 
 @pytest.mark.all_databases
