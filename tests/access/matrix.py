@@ -5,7 +5,8 @@
 
 from pathlib import Path
 
-from tests.access.table import ACTORS, MEANINGS, PROFILES, ROUTES
+from tests.access.routes import ROUTES
+from tests.access.table import ACTORS, MEANINGS, PROFILES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "access.md"
 SIGNS = {"+": "yes", "S": "sign-in", "U": "401", "F": "403", "N": "404", "C": "secret"}
@@ -15,10 +16,10 @@ OWN = ("owner", "member", "subscriber", "publisher", "publisher 2", "admin")
 BEGIN = """\
 # Who may call what
 
-Written by `python -m tests.access.matrix` from `tests/access/table.py`; do not edit it here. The
-test `tests/access/test_access.py` calls every route as every actor and finds what stands here, and
-finds that nothing which is refused changes the database. A new route without a line in that table
-fails it. The rows that a query can reach are narrowed in `portal/web/tenancy.py`.
+Written by `python -m tests.access.matrix` from `tests/access/table.py` and `routes.py`; do not edit
+it here. The test `tests/access/test_access.py` calls every route as every actor and finds what
+stands here, and finds that nothing which is refused changes the database. A new route without a
+line there fails it. The rows that a query can reach are narrowed in `portal/web/tenancy.py`.
 
 ## Words
 """

@@ -55,7 +55,7 @@ def routes(app):
 
 def test_every_route_stands_in_the_table_once(world):
     known = routes(world.app)
-    assert sorted(set(known) - set(lines())) == [], "add them to tests/access/table.py"
+    assert sorted(set(known) - set(lines())) == [], "add them to tests/access/routes.py"
     assert sorted(set(lines()) - set(known)) == [], "there are no such routes any more"
 
 

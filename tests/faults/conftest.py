@@ -1,12 +1,19 @@
 """What the fault tests share: a sale under way, and servers in processes of their own."""
 
+import json
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import time_machine
 
+from portal import jobs
+from portal.cli.reconcile import reconcile as command
+from portal.extensions import db
 from tests.conftest import REQUIRE_ALL, SERVERS, server_url
+from tests.faults.comparing import NOW
 from tests.functional.service.conftest import sale
 from tests.support import real as processes
 from tests.support.real import KINDS, Real, Stack
@@ -32,3 +39,32 @@ def real(request: pytest.FixtureRequest, stack: Stack) -> Iterator[Real]:
         pytest.skip(f"{SERVERS[request.param]} is not set")
     with processes.real(stack, request.param) as found:
         yield found
+
+
+@pytest.fixture
+def travel():
+    """A clock that moves only when the test says so."""
+    with time_machine.travel(NOW, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def reconcile(app):
+    """Run the command; return its exit code, and what it printed as JSON."""
+
+    def run(*options: str):
+        db.session.remove()
+        done = app.test_cli_runner().invoke(command, ["--json", *options])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+        return done.exit_code, json.loads(done.stdout)
+
+    return run
+
+
+@pytest.fixture
+def paid(sale, travel):
+    """A subscription that was paid ten minutes ago, and which both sides hold alike."""
+    sale.pay()
+    jobs.sweep()
+    travel.shift(timedelta(minutes=10))
+    return sale

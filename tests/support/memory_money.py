@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from portal.billing.engine import Invoice, Movement, MovementKind
+from portal import rating
+from portal.billing.engine import Invoice, Movement, MovementKind, PriceSpec
 
 if TYPE_CHECKING:
     from tests.support.memory_provider import MemoryProvider
@@ -51,3 +52,11 @@ def _movement(bill: Invoice, kind: MovementKind, amount: int, fee: int) -> Movem
         paid_amount=abs(amount),
         created=bill.created,
     )
+
+
+def amount(price: PriceSpec, quantity: int) -> int:
+    """Return what a quantity costs, in minor units."""
+    if not price.tiers:
+        return rating.rate(rating.per_call(price.unit_minor, price.currency), quantity).minor
+    make = rating.volume if price.is_volume else rating.graduated
+    return rating.rate(make(price.currency, *price.tiers), quantity).minor

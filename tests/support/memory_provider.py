@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from portal import clock, rating
+from portal import clock
 from portal.billing.engine import (
     CheckoutState,
     EngineStatus,
@@ -30,7 +30,7 @@ from portal.billing.engine import (
     WebhookState,
 )
 from portal.errors import BillingEngineError, EngineObjectMissing, PaymentDeclined
-from tests.support import memory_changes, memory_events
+from tests.support import memory_changes, memory_events, memory_money
 from tests.support.memory_events import SignedEvent
 from tests.support.memory_rows import Account, Contract, Page, period_end, second
 
@@ -292,7 +292,7 @@ class MemoryProvider:
         assert end
         is_metered = price.usage_type is UsageType.METERED
         quantity = self.counted(contract, start, end) if is_metered else 1
-        amount = _amount(price, quantity)
+        amount = memory_money.amount(price, quantity)
         line = InvoiceLine(
             description=f"{quantity} × {price.nickname}",
             quantity=quantity,
@@ -396,10 +396,3 @@ class MemoryProvider:
         )
         self.events.append(signed)
         return signed
-
-
-def _amount(price: PriceSpec, quantity: int) -> int:
-    if not price.tiers:
-        return rating.rate(rating.per_call(price.unit_minor, price.currency), quantity).minor
-    make = rating.volume if price.is_volume else rating.graduated
-    return rating.rate(make(price.currency, *price.tiers), quantity).minor

@@ -8,7 +8,6 @@ provider counted of each batch is its quantity, once. Kills of gateway workers (
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -21,81 +20,17 @@ from portal.billing.engine import UsageReceipt, UsageReport
 from portal.errors import Conflict, EngineAccessDenied, EngineBusy, EngineUnavailable
 from portal.extensions import db
 from portal.flows import publishing, sending
-from portal.models import Application, PublishRun, Subscription, Tenant, UsageBatch, UsageTally
+from portal.models import Application, Subscription, Tenant, UsageBatch
 from portal.services import parked
 from portal.services import publishing as runs
 from portal.web.unit_of_work import unit_of_work
-from tests.usage.conftest import MEMORY, MONTH, NOW, Killed, Metered, MeterEngine, engine_for
-
-DONE = ("ACKNOWLEDGED",)
-
-
-def conserved(*some: Metered, parked_calls: int = 0) -> None:
-    """I6 and I7 for these subscriptions."""
-    for each in some:
-        db.session.rollback()
-        tallies = db.session.query(UsageTally).filter_by(subscription_id=each.id).all()
-        held = {batch.batch_id: batch for batch in each.batches}
-        claimed = sum(batch.quantity for batch in held.values())
-        waiting = sum(tally.counted - tally.claimed for tally in tallies)
-        assert each.recorded == sum(tally.counted for tally in tallies) == claimed + waiting, "I6"
-        assert min((batch.quantity for batch in held.values()), default=1) > 0, "I6"
-        settled = [batch for batch in held.values() if batch.state in DONE]
-        assert each.total == sum(batch.quantity for batch in settled), "I7"
-        assert each.recorded - each.total == waiting + parked_calls, "I6"
-        known = [report.identifier for report in each.reports]
-        assert len(known) == len(set(known)), "I7: twice"
-        assert set(known) == {batch.identifier for batch in settled}, "I7"
-
-
-class ManyAtOnce(MeterEngine):
-    """Takes several calls at once, as Stripe does, and is busy for some of them."""
-
-    parallel = 4
-    calls_per_second = 400.0
-
-    def __init__(self, busy: set[int] | None = None) -> None:
-        super().__init__()
-        self.busy = busy or set()
-        self.lock = threading.Lock()
-        self.at_once: dict[str, int] = {}
-        self.most = 0
-        self.second = threading.Event()
-
-    def report_usage(self, account: str, report: UsageReport) -> UsageReceipt:
-        with self.lock:
-            number = self.reports
-            self.at_once[report.customer_id] = self.at_once.get(report.customer_id, 0) + 1
-            assert self.at_once[report.customer_id] == 1, "one call for a customer at a time"
-            is_first = self.most == 0
-            self.most = max(self.most, sum(self.at_once.values()))
-            if self.most > 1:
-                self.second.set()
-        if is_first and self.parallel > 1:
-            self.second.wait(2)  # Calls that are so short meet by luck alone.
-        time.sleep(0.002)
-        try:
-            with self.lock:
-                if number in self.busy:
-                    self.reports += 1
-                    raise EngineBusy("Busy.", retry_after=0.01)
-                return super().report_usage(account, report)
-        finally:
-            with self.lock:
-                self.at_once[report.customer_id] -= 1
+from tests.usage.conftest import MEMORY, MONTH, NOW, Killed, MeterEngine, engine_for
+from tests.usage.faulty import ManyAtOnce, conserved, moved, publish_with
 
 
 @pytest.fixture
 def many(travel) -> ManyAtOnce:
     return ManyAtOnce()
-
-
-def _publish(engine: MeterEngine, factories) -> PublishRun:
-    db.session.rollback()
-    run_id = publishing.start(factories.tenant(), "test").run_id
-    db.session.rollback()
-    assert publishing.run(engine_for(engine), run_id)
-    return db.session.get_one(PublishRun, run_id, populate_existing=True)
 
 
 @pytest.fixture
@@ -107,23 +42,17 @@ def several(app: Flask, make_metered, engine):
     return some
 
 
-def _moved(engine: MeterEngine, some: list[Metered], other: MeterEngine) -> None:
-    other.provider = engine.provider
-    for each in some:
-        each.engine = other
-
-
 @pytest.mark.parametrize("at_once", [False, True])
 def test_f15_a_provider_that_is_busy_gets_each_batch_once_and_the_job_ends(
     several, engine, factories, *, at_once: bool
 ) -> None:
     other = ManyAtOnce({1, 4, 5, 9})
     other.parallel = 4 if at_once else 1
-    _moved(engine, several, other)
-    run = _publish(other, factories)
+    moved(engine, several, other)
+    run = publish_with(other, factories)
     if not at_once:
         assert run.status == "UNSUCCESSFUL"
-        run = _publish(other, factories)
+        run = publish_with(other, factories)
 
     assert run.status == "SUCCESSFUL"
     assert (other.most > 1) is at_once
@@ -156,11 +85,11 @@ def test_f16_an_answer_that_is_missing_is_asked_for_with_the_same_identifier(
 ) -> None:
     other = ManyAtOnce()
     other.parallel = 4 if at_once else 1
-    _moved(engine, several, other)
+    moved(engine, several, other)
     other.faults = ["", fault, "", fault]
-    assert _publish(other, factories).status == "UNSUCCESSFUL"
+    assert publish_with(other, factories).status == "UNSUCCESSFUL"
     conserved_later = [batch.identifier for each in several for batch in each.batches]
-    assert _publish(other, factories).status == "SUCCESSFUL"
+    assert publish_with(other, factories).status == "SUCCESSFUL"
 
     assert [b.identifier for each in several for b in each.batches] == conserved_later
     conserved(*several)
@@ -170,12 +99,12 @@ def test_f16_a_provider_that_never_answers_ends_the_run_and_loses_nothing(
     several, engine, factories
 ) -> None:
     other = ManyAtOnce()
-    _moved(engine, several, other)
+    moved(engine, several, other)
     other.faults = ["down"] * 500
-    run = _publish(other, factories)
+    run = publish_with(other, factories)
     assert (run.status, other.reports < 12) == ("FAILED", True)
     other.faults = []
-    assert _publish(other, factories).status == "SUCCESSFUL"
+    assert publish_with(other, factories).status == "SUCCESSFUL"
     conserved(*several)
 
 
@@ -192,7 +121,7 @@ def test_f17_killed_around_the_call_and_found_again_later(
         publishing.run(engine_for(engine), run_id)
     db.session.remove()
     travel.shift(max(later, runs.LEASE))
-    _publish(engine, factories)
+    publish_with(engine, factories)
     conserved(metered)
     assert metered.total == 7
 
@@ -262,7 +191,7 @@ def test_f19_after_a_failure_in_part_the_next_run_sends_only_the_rest(
     several, engine, factories, how: str
 ) -> None:
     engine.faults = [""] * 6 + [how]
-    _publish(engine, factories)
+    publish_with(engine, factories)
     done = {report.identifier for _, _, report in engine.ledger}
     for each in several:
         each.call(2)
@@ -271,7 +200,7 @@ def test_f19_after_a_failure_in_part_the_next_run_sends_only_the_rest(
             if not batch.retryable:
                 parked.decide(factories.tenant(), batch.batch_id, has_arrived=False, actor="admin")
     reports = engine.reports
-    assert _publish(engine, factories).status == "SUCCESSFUL"
+    assert publish_with(engine, factories).status == "SUCCESSFUL"
 
     # One for each new batch, and one for each that did not arrive.
     assert engine.reports - reports == 12 + (12 - len(done))
@@ -285,10 +214,10 @@ def test_f20_calls_that_come_late_are_billed_with_their_period_or_marked(
 ) -> None:
     metered.call(5, at=MONTH[1] - timedelta(hours=2))
     travel.move_to(MONTH[1] - timedelta(minutes=30))
-    _publish(engine, factories)
+    publish_with(engine, factories)
     travel.move_to(MONTH[1] + timedelta(minutes=minutes))
     metered.call(2, at=MONTH[1] - timedelta(minutes=1))
-    _publish(engine, factories)
+    publish_with(engine, factories)
 
     first, second = metered.reports
     assert first.timestamp < MONTH[1]
@@ -309,7 +238,7 @@ def test_f21_each_call_is_billed_in_the_period_of_its_own_time(
     metered = make_metered(period=(end - timedelta(days=28), end))
     for seconds in (-3600, -1800, -1, 0, 1, 500):
         metered.call(1, at=end + timedelta(seconds=seconds))
-    _publish(engine, factories)
+    publish_with(engine, factories)
 
     before = [report.quantity for report in metered.reports if report.timestamp < end]
     assert (sum(before), metered.total) == (3, 6)
@@ -323,7 +252,7 @@ def test_f22_a_refusal_that_comes_after_the_acknowledgement_is_seen_in_the_total
     from portal.flows import reconciling
 
     metered.call(4)
-    _publish(engine, factories)
+    publish_with(engine, factories)
     conserved(metered)
     taken = engine.ledger.pop()
     travel.shift(timedelta(hours=2))
@@ -343,7 +272,7 @@ def test_f24_a_clock_that_jumps_makes_no_second_publisher_and_no_negative_time(
     travel.shift(step)
     assert publishing.run(engine_for(engine), run_id)
     metered.call(2)
-    run = _publish(engine, factories)
+    run = publish_with(engine, factories)
     assert run.finished_at >= run.started_at
     assert all(batch.first_at <= batch.last_at for batch in metered.batches)
     conserved(metered)
@@ -356,7 +285,7 @@ def test_f32_an_application_that_is_deleted_is_still_billed_for_what_it_called(
     with unit_of_work():
         row = db.session.get_one(Subscription, metered.id)
         db.session.get_one(Application, row.application_id).deleted_at = clock.now()
-    _publish(engine, factories)
+    publish_with(engine, factories)
     assert metered.total == 6
     conserved(metered)
 
@@ -366,17 +295,17 @@ def test_f33_an_account_that_left_parks_its_own_and_the_others_go_on(
 ) -> None:
     gone, stays = [make_metered(account="acct_gone1") for _ in range(3)], make_metered()
     other = _Deauthorized("acct_gone1")
-    _moved(engine, [*gone, stays], other)
+    moved(engine, [*gone, stays], other)
     for each in (*gone, stays):
         each.call(2)
-    run = _publish(other, factories)
+    run = publish_with(other, factories)
     assert run.status == "UNSUCCESSFUL"
     assert stays.total == 2
     assert sum(each.total for each in gone) == 0
     for each in gone:
         conserved(each, parked_calls=2)
     other.gone = ""
-    assert _publish(other, factories).status == "SUCCESSFUL"
+    assert publish_with(other, factories).status == "SUCCESSFUL"
     conserved(*gone, stays)
 
 
@@ -403,7 +332,7 @@ def test_f34_a_database_of_yesterday_sends_nothing_again(
     path = settings.database_url.removeprefix("sqlite:///")
     with sa.create_engine(settings.database_url).connect() as connection:
         connection.exec_driver_sql(f"VACUUM INTO '{tmp_path / 'backup.sqlite3'}'")
-    _publish(engine, factories)
+    publish_with(engine, factories)
     assert metered.total == 5
     db.session.remove()
     db.engine.dispose()
@@ -414,14 +343,14 @@ def test_f34_a_database_of_yesterday_sends_nothing_again(
     assert metered.batches == []
     travel.shift(timedelta(hours=2))
     assert timedelta(hours=2) < MEMORY
-    _publish(engine, factories)
+    publish_with(engine, factories)
     assert metered.total == 5
     conserved(metered)
 
 
 def test_nothing_new_costs_no_call_and_a_handful_of_statements(metered, engine, factories) -> None:
     metered.call(1)
-    _publish(engine, factories)
+    publish_with(engine, factories)
     seen: list[str] = []
 
     def note(_conn: object, _cursor: object, statement: str, *_rest: object) -> None:
@@ -442,10 +371,10 @@ def test_a_provider_that_hangs_is_an_unknown_outcome_and_not_a_second_bill(
 ) -> None:
     metered.call(3)
     engine.faults = ["lost"]
-    assert _publish(engine, factories).status == "UNSUCCESSFUL"
+    assert publish_with(engine, factories).status == "UNSUCCESSFUL"
     assert [batch.state for batch in metered.batches] == ["SENDING"]
     assert issubclass(EngineBusy, EngineUnavailable)
-    _publish(engine, factories)
+    publish_with(engine, factories)
     conserved(metered)
     assert metered.batches[0].attempts == 2
     assert metered.batches[0].first_sent_at >= NOW

@@ -10,7 +10,7 @@ from portal.extensions import db
 from portal.models import EngineSubscription, SharedCustomer, Subscription, TimelineEntry
 from portal.web.unit_of_work import unit_of_work
 from tests.usage.conftest import Metered, MeterEngine
-from tests.usage.test_faults import ManyAtOnce, _moved, _publish
+from tests.usage.faulty import ManyAtOnce, moved, publish_with
 
 
 def test_12_apis_and_40_applications_are_all_billed(
@@ -20,11 +20,11 @@ def test_12_apis_and_40_applications_are_all_billed(
     one = make_metered()
     engine = ManyAtOnce()
     engine.parallel, engine.calls_per_second = 8, 1e6
-    _moved(one.engine, [one], engine)
+    moved(one.engine, [one], engine)
     some = [one, *_multiplied(one, engine, 12 * 40 - 1)]
     for number, each in enumerate(some):
         each.call(1 + number % 2)
-    run = _publish(engine, factories)
+    run = publish_with(engine, factories)
 
     assert (run.status, run.batches) == ("SUCCESSFUL", 480)
     assert engine.reports == 480, "exactly one call for each item"
@@ -36,7 +36,7 @@ def test_12_apis_and_40_applications_are_all_billed(
         by_customer[each.customer] += each.recorded
     assert len(by_customer) == 40
     assert {each.customer: each.total for each in some} == by_customer
-    again = _publish(engine, factories)
+    again = publish_with(engine, factories)
     assert (again.batches, engine.reports) == (0, 480)
 
 

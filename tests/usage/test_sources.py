@@ -12,76 +12,24 @@ from portal.errors import EngineUnavailable
 from portal.extensions import db
 from portal.flows import gathering, publishing
 from portal.models import Subscription, UsageSource, UsageSourceCount, UsageTally
-from portal.services import source_settings, usage
-from portal.services.source_settings import Wanted
-from portal.web.unit_of_work import in_unit_of_work
+from portal.services import usage
 from tests.support.browser import Browser
-from tests.support.fake_choreo import KEY, ON_PREM, SECRET, FakeChoreo
+from tests.support.fake_choreo import ON_PREM, FakeChoreo
 from tests.support.fake_elasticsearch import LOGIN, FakeElasticsearch
 from tests.usage.conftest import MONTH, NOW
+from tests.usage.sources import (
+    HOUR,
+    MILLISECOND,
+    Choreo,
+    Elastic,
+    choose,
+    ids,
+    problem,
+    tenant_id,
+    url,
+)
 
-HOUR = timedelta(hours=1)
-MILLISECOND = timedelta(milliseconds=1)
 BROKEN = ["500", "503", "403", "cut off", "timed out", "a shard is missing", "stranger", "gone"]
-
-
-def choose(tenant, **values):
-    kind = values.pop("kind")
-    wanted = Wanted(kind=kind, values=values)
-    in_unit_of_work(
-        lambda: source_settings.choose(
-            db.session.get_one(type(tenant), tenant.tenant_id),
-            wanted,
-            ("http://127.0.0.1",),
-            anew=True,
-        )
-    )
-
-
-class Elastic:
-    """Elasticsearch as the tenant's source."""
-
-    def __init__(self, server, tenant):
-        self.fake = FakeElasticsearch(server)
-        choose(
-            tenant,
-            kind="elasticsearch",
-            analytics_host=self.fake.host,
-            analytics_port=self.fake.port,
-            analytics_username=LOGIN[0],
-            analytics_password=LOGIN[1],
-        )
-
-    def add(self, metered, at, times=1, **more):
-        self.fake.add(*ids(metered), at, times, **more)
-
-
-class Choreo:
-    """Choreo Insights as the tenant's source."""
-
-    def __init__(self, server, tenant):
-        self.fake = FakeChoreo(server)
-        choose(
-            tenant,
-            kind="choreo",
-            analytics_query_api_endpoint=url(server, "query"),
-            analytics_access_token=ON_PREM,
-            choreo_token_endpoint=url(server, "token"),
-            choreo_insight_app_consumer_key=KEY,
-            choreo_insight_app_consumer_secret=SECRET,
-        )
-
-    def add(self, metered, at, times=1):
-        self.fake.add(*ids(metered), at, times)
-
-
-def url(server, path):
-    return f"http://127.0.0.1:{server.port}/{path}"
-
-
-def ids(metered):
-    row = db.session.get_one(Subscription, metered.id)
-    return row.api.api_uuid, row.application.uuid
 
 
 @pytest.fixture
@@ -104,17 +52,6 @@ def metered(make_metered, travel):
     made = make_metered()
     travel.move_to(NOW)
     return made
-
-
-def tenant_id():
-    found = db.session.query(UsageSource).one().tenant_id
-    db.session.rollback()
-    return found
-
-
-def problem():
-    db.session.rollback()
-    return db.session.query(UsageSource).one().problem
 
 
 # --- what holds for every source -------------------------------------------------------------

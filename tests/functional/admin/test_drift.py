@@ -13,7 +13,7 @@ from portal.flows.reconciling.risks import OUTWARD, RISKS
 from portal.models import Drift, DriftCheck, DriftState
 from portal.services import drift as drifts
 from portal.services.subscriptions import Move
-from tests.faults.test_catalogue import CATALOGUE
+from tests.faults.planted import CATALOGUE
 from tests.faults.world import World
 from tests.support import statements
 

@@ -10,7 +10,10 @@ import pytest
 from flask import Flask
 
 from portal.extensions import db
+from portal.models import IdentityProvider
 from portal.services import clients
+from tests.support import fake_provider
+from tests.support.fake_provider import CLIENT, SECRET
 
 VERIFIER = "a-verifier-that-is-long-enough-for-the-standard-0123456789"
 CALLBACK = "https://client.example/cb"
@@ -122,3 +125,26 @@ def code(dana, program):
         return sent_back(dana.location)["code"]
 
     return agree
+
+
+@pytest.fixture
+def provider():
+    with fake_provider.running() as running:
+        yield running
+
+
+@pytest.fixture
+def tenant(factories, provider):
+    """carbon.super, whose people sign in at the provider as subscribers."""
+    made = factories.tenant()
+    row = IdentityProvider(
+        tenant_id=made.tenant_id,
+        issuer=provider.issuer,
+        client_id=CLIENT,
+        subject_claim="preferred_username",
+        default_roles=["subscriber"],
+        enabled=True,
+    )
+    row.client_secret = SECRET
+    factories.save(row)
+    return made

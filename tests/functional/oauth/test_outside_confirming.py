@@ -10,15 +10,11 @@ import time_machine
 from portal import clock
 from portal.extensions import db
 from portal.models import ApplicationKey, User
-from tests.functional.oauth.test_outside_sign_in import (  # noqa: F401 - fixtures
-    come_back,
-    provider,
-    tenant,
-)
+from tests.functional.oauth.test_outside_sign_in import come_back
 
 
 @pytest.fixture
-def jane(browser, provider, tenant, factories):  # noqa: F811
+def jane(browser, provider, tenant, factories):
     """Jane, who signed in at the provider two hours ago, at her application's keys."""
     provider.claims["auth_time"] = int(time.time()) - 7200
     come_back(browser, provider)
@@ -37,7 +33,7 @@ def ask(jane):
     return jane.get(link, follow=False, expect=303).location
 
 
-def test_the_provider_is_made_to_ask_and_its_word_is_checked(jane, provider):  # noqa: F811
+def test_the_provider_is_made_to_ask_and_its_word_is_checked(jane, provider):
     asked = ask(jane)
     query = parse_qs(urlsplit(asked).query)
     assert (query["prompt"], query["max_age"]) == (["login"], ["0"])
@@ -51,7 +47,7 @@ def test_the_provider_is_made_to_ask_and_its_word_is_checked(jane, provider):  #
 
 
 @pytest.mark.parametrize("said", [None, "now", -1, 0, 10**12, "old"])
-def test_a_provider_that_did_not_ask_again_confirms_nothing(jane, provider, said):  # noqa: F811
+def test_a_provider_that_did_not_ask_again_confirms_nothing(jane, provider, said):
     asked = ask(jane)
     provider.claims["auth_time"] = int(time.time()) - 600 if said == "old" else said
     jane.get(provider.agree(asked), follow=False, expect=403)
@@ -59,7 +55,7 @@ def test_a_provider_that_did_not_ask_again_confirms_nothing(jane, provider, said
     assert said == "now" or "did not ask you again" in jane.text
 
 
-def test_who_signed_in_there_just_now_is_not_asked(browser, provider, tenant, factories):  # noqa: F811
+def test_who_signed_in_there_just_now_is_not_asked(browser, provider, tenant, factories):
     come_back(browser, provider)
     application = factories.application("Shop", owner=db.session.query(User).one())
     browser.get(f"/devportal/applications/{application.uuid}")
@@ -67,7 +63,7 @@ def test_who_signed_in_there_just_now_is_not_asked(browser, provider, tenant, fa
     assert "Copy it now" in browser.text
 
 
-def test_a_long_session_at_the_provider_does_not_end_ours_at_once(browser, provider, tenant):  # noqa: F811
+def test_a_long_session_at_the_provider_does_not_end_ours_at_once(browser, provider, tenant):
     provider.claims["auth_time"] = int(time.time()) - 13 * 3600
     come_back(browser, provider)
     browser.get("/devportal/applications", follow=False)

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import time_machine
 from flask import Flask
 
+from portal import clock
 from portal.extensions import db
-from portal.models import InboxEvent, Subscription, TimelineEntry
+from portal.models import InboxEvent, Subscription, Tenant, TimelineEntry
 from portal.services import subscribing
 from portal.web.unit_of_work import unit_of_work
 
@@ -86,3 +88,37 @@ def start_sale(app, engine, factories, browser, policy, name="dana") -> Sale:
         uuid = subscription.uuid
     browser.sign_in(name)
     return Sale(app=app, engine=engine, uuid=uuid, browser=browser)
+
+
+@pytest.fixture
+def mail_waits(monkeypatch):
+    """Mail goes when the test says, and not with every sweep."""
+    monkeypatch.setattr("portal.jobs._send_mail", lambda: None)
+
+
+@pytest.fixture
+def moving():
+    """A clock that the test moves."""
+    with time_machine.travel(clock.now(), tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def policy():
+    """Set the tenant's policy."""
+
+    def change(days, reminders="3,1"):
+        with unit_of_work():
+            tenant = db.session.query(Tenant).one()
+            tenant.grace_days, tenant.reminder_days = days, reminders
+
+    return change
+
+
+@pytest.fixture
+def paid(sale, policy, moving):
+    """A sale that has been paid, in a tenant that gives seven days of grace."""
+    policy(7)
+    sale.engine_id = sale.pay()
+    moving.shift(60)
+    return sale
