@@ -13,15 +13,12 @@ import pytest
 import sqlalchemy as sa
 import time_machine
 
-from portal import clock as clocks
 from portal import jobs
 from portal.extensions import db
-from portal.models import CheckoutAttempt, KeyType, Subscription
-from portal.models.types import new_uuid
-from portal.services import usage
-from portal.web.unit_of_work import unit_of_work
+from portal.models import CheckoutAttempt, Subscription
 from tests.contract.worlds import SandboxWorld
 from tests.functional.service.conftest import WEBHOOK
+from tests.support import buying
 from tests.support.browser import Browser
 from tests.support.rest import Rest
 
@@ -90,16 +87,11 @@ class Shop:
 
     def subscribe(self, plan: Any) -> None:
         """Subscribe; the payment is still to be made."""
-        self.developer.get(
-            f"/devportal/apis/{self.api_uuid}/subscribe",
-            query_string={"application": self.application.uuid, "policy": plan.uuid},
-        ).submit("Subscribe")
-        self.uuid = self.developer.response.request.path.rsplit("/", 1)[1]
+        self.uuid = buying.subscribe(self.developer, self.api_uuid, plan, self.application)
 
     def open_page(self) -> str:
         """Press Complete Payment; return the payment page's id."""
-        path = f"/api/am/stripe/checkout-url?subscriptionId={self.uuid}"
-        self.developer.get(path, follow=False, expect=303)
+        buying.complete_payment(self.developer, self.uuid)
         db.session.rollback()
         query = sa.select(CheckoutAttempt.session_id).order_by(CheckoutAttempt.attempt_id.desc())
         return str(db.session.scalars(query.limit(1)).one())
@@ -125,28 +117,11 @@ class Shop:
 
     @property
     def row(self) -> Subscription:
-        db.session.rollback()
-        query = sa.select(Subscription).where(Subscription.uuid == self.uuid)
-        return db.session.scalars(query).unique().one()
+        return buying.row_of(self.uuid)
 
     def call(self, times: int) -> None:
         """Let the application call so many times."""
-        row = self.row
-        calls = [
-            usage.Call(
-                event_id=new_uuid(),
-                tenant_id=row.tenant_id,
-                subscription_id=row.subscription_id,
-                key_type=KeyType.PRODUCTION,
-                method="GET",
-                resource="/hello",
-                status=200,
-                at=clocks.now(),
-            )
-            for _ in range(times)
-        ]
-        with unit_of_work():
-            usage.record_many(db.session.connection(), "gateway", calls)
+        buying.call(self.uuid, times)
 
     @property
     def bills(self) -> list[Any]:

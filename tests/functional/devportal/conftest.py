@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 import pytest
 import sqlalchemy as sa
 
-from portal import clock
 from portal.billing.engine import MeterSpec, PriceSpec, ProductSpec
 from portal.extensions import db
-from portal.models import Api, Application, EnginePrice, KeyType, Offer, Policy, Subscription, User
-from portal.models.types import new_uuid
-from portal.services import usage
+from portal.models import Api, Application, EnginePrice, Offer, Policy, User
 from portal.web.unit_of_work import unit_of_work
+from tests.support import buying
 from tests.support.browser import Browser
 from tests.support.factories import Factories
 from tests.support.memory_engine import MemoryBillingEngine
@@ -96,20 +94,11 @@ class Market:
 
     def subscribe(self, api: Api, policy: Policy, application: Application) -> str:
         """Subscribe through the pages; returns the subscription's UUID."""
-        self.browser.get(
-            f"/devportal/apis/{api.api_uuid}/subscribe",
-            query_string={"application": application.uuid, "policy": policy.uuid},
-        )
-        self.browser.submit("Subscribe")
-        path = self.browser.response.request.path
-        assert path.startswith("/devportal/subscriptions/"), path
-        return path.rsplit("/", 1)[1]
+        return buying.subscribe(self.browser, api.api_uuid, policy, application)
 
     def open_payment(self, uuid: str) -> str:
         """Press Complete Payment; returns the payment page's id."""
-        self.browser.get(
-            f"/api/am/stripe/checkout-url?subscriptionId={uuid}", expect=303, follow=False
-        )
+        buying.complete_payment(self.browser, uuid)
         return next(reversed(self.engine.provider.pages))
 
     def pay(self, uuid: str) -> None:
@@ -155,29 +144,3 @@ def queries(app: object) -> Callable[[], "contextmanager[list[str]]"]:
         sa.event.remove(db.engine, "before_cursor_execute", note)
 
     return counting
-
-
-def row_of(uuid: str) -> Subscription:
-    """Return a subscription as the database has it now."""
-    db.session.rollback()
-    return db.session.scalars(sa.select(Subscription).where(Subscription.uuid == uuid)).one()
-
-
-def call(uuid: str, times: int) -> None:
-    """Let a subscription's production key be used, without telling the engine."""
-    row = row_of(uuid)
-    calls = [
-        usage.Call(
-            event_id=new_uuid(),
-            tenant_id=row.tenant_id,
-            subscription_id=row.subscription_id,
-            key_type=KeyType.PRODUCTION,
-            method="GET",
-            resource="/now",
-            status=200,
-            at=clock.now(),
-        )
-        for _ in range(times)
-    ]
-    with unit_of_work():
-        usage.record_many(db.session.connection(), "gateway", calls)

@@ -11,8 +11,9 @@ from portal.extensions import db
 from portal.flows import reconciling
 from portal.models import CheckoutAttempt, EngineSubscription, PlanChange, TimelineEntry, UsageBatch
 from portal.services import usage_account, usage_report
-from tests.functional.devportal.conftest import ACCOUNT, call, row_of
+from tests.functional.devportal.conftest import ACCOUNT
 from tests.support.browser import Browser
+from tests.support.buying import call, row_of
 
 WEBHOOK = "/api/am/stripe/webhook?tenantDomain=carbon.super"
 

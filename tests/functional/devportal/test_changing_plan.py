@@ -12,7 +12,8 @@ from portal.extensions import db
 from portal.models import EngineSubscription, PlanChange, TimelineEntry, UsageBatch
 from portal.services import plan_changes, usage_report
 from portal.web.unit_of_work import unit_of_work
-from tests.functional.devportal.conftest import ACCOUNT, call, row_of
+from tests.functional.devportal.conftest import ACCOUNT
+from tests.support.buying import call, row_of
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from portal.extensions import db
 from portal.models import PlanChange, TimelineEntry
-from tests.functional.devportal.conftest import row_of
+from tests.support.buying import row_of
 from tests.support.rest import Rest
 
 

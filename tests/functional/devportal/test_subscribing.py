@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from portal.extensions import db
 from portal.models import Subscription
 from portal.web.unit_of_work import unit_of_work
-from tests.functional.devportal.conftest import row_of
 from tests.support.browser import Browser
+from tests.support.buying import row_of
 
 
 def count() -> int:

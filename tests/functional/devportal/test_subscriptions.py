@@ -13,7 +13,8 @@ from portal.models import EnginePrice, KeyType
 from portal.models.types import new_uuid
 from portal.services import usage
 from portal.web.unit_of_work import unit_of_work
-from tests.functional.devportal.conftest import ACCOUNT, row_of
+from tests.functional.devportal.conftest import ACCOUNT
+from tests.support.buying import row_of
 
 LABELS = [
     "Description", "Paid", "Tax", "Invoice ID", "Account Name", "Next Payment Attempt",

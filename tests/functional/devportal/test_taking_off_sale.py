@@ -8,8 +8,9 @@ import time_machine
 from portal import clock, jobs
 from portal.extensions import db
 from portal.models import Api
-from tests.functional.devportal.conftest import ACCOUNT, call, row_of
+from tests.functional.devportal.conftest import ACCOUNT
 from tests.support.browser import Browser
+from tests.support.buying import call, row_of
 from tests.support.rest import Rest
 
 
