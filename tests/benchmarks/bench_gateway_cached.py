@@ -14,12 +14,9 @@ others that take over: every line of the log has to be in the ledger once.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -36,7 +33,7 @@ from portal.cli.processes import Child, Servers, flask_command, free_ports
 from portal.extensions import db
 from portal.flows import draining
 from portal.models import UsageBucket
-from tests.benchmarks import gateway
+from tests.benchmarks import command, gateway
 from tests.benchmarks.gateway import DEPLOY, Load, Shop
 
 TARGET, TARGET_OF_LOG = 0.75, 0.87
@@ -96,9 +93,7 @@ class Bench:
             )
         finally:
             self.servers.stop([tail.name] if tail else [])
-        if found.refused or found.broken:
-            raise RuntimeError(f"{name}: {found}")
-        return found
+        return found.whole(name)
 
     def tail(self, name: str) -> Child:
         """Describe the process that counts the log."""
@@ -198,19 +193,5 @@ def _counted(app: Flask, log: Path) -> int:
     return int(total or 0)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--database", default="", help="an empty one; SQLite in a file by default")
-    parser.add_argument("--keys", type=int, default=100)
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5)
-    chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        url = chosen.database or f"sqlite:///{folder}/portal.sqlite3"
-        result = measure(url, Path(folder), chosen.keys, chosen.pairs, chosen.seconds)
-    sys.stdout.write(json.dumps(result) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    command.run(__doc__, measure, keys=100, pairs=5, seconds=5.0)

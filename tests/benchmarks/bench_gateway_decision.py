@@ -12,16 +12,13 @@ the faster floor.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-import tempfile
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from portal.cli.processes import Child, Servers, free_ports
-from tests.benchmarks import gateway
+from tests.benchmarks import command, gateway
 from tests.benchmarks.gateway import DEPLOY, GUNICORN, Load, Shop
 
 TARGET = 0.9
@@ -96,9 +93,7 @@ class Bench:
         found = gateway.drive(
             f"http://127.0.0.1:{self.listen[name]}", self.script, seconds, [self.front, deciding]
         )
-        if found.refused or found.broken:
-            raise RuntimeError(f"{name}: {found}")
-        return found
+        return found.whole(name)
 
 
 def _floor(folder: Path, port: int, kind: str) -> Child:
@@ -141,19 +136,5 @@ def measure(url: str, folder: Path, keys: int, pairs: int, seconds: float) -> di
     }
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--database", default="", help="an empty one; SQLite in a file by default")
-    parser.add_argument("--keys", type=int, default=100)
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5)
-    chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        url = chosen.database or f"sqlite:///{folder}/portal.sqlite3"
-        result = measure(url, Path(folder), chosen.keys, chosen.pairs, chosen.seconds)
-    sys.stdout.write(json.dumps(result) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    command.run(__doc__, measure, keys=100, pairs=5, seconds=5.0)

@@ -11,13 +11,9 @@ file of its own with the same records. Prints one JSON line.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import struct
-import sys
-import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -31,7 +27,7 @@ from portal.extensions import WRITES, db
 from portal.flows import draining
 from portal.models import Subscription, UsageBucket
 from portal.services import ledger, spool
-from tests.benchmarks import gateway
+from tests.benchmarks import command, gateway
 
 TARGET = 0.5
 SUBSCRIPTIONS = 200
@@ -154,18 +150,5 @@ def _check(app: Flask, records: int) -> None:
         raise RuntimeError(f"{counted} calls are counted, not {records}.")
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--database", default="", help="an empty one; SQLite in a file by default")
-    parser.add_argument("--records", type=int, default=1_000_000)
-    parser.add_argument("--pairs", type=int, default=5)
-    chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        url = chosen.database or f"sqlite:///{folder}/portal.sqlite3"
-        result = measure(url, Path(folder), chosen.records, chosen.pairs)
-    sys.stdout.write(json.dumps(result) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    command.run(__doc__, measure, records=1_000_000, pairs=5)

@@ -10,12 +10,8 @@ repeated after a hundred times as many calls: it has to take as long. Prints one
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import re
-import sys
-import tempfile
 import time
 from hashlib import blake2b
 from pathlib import Path
@@ -29,7 +25,7 @@ from portal.extensions import db
 from portal.models import Tenant, UsageBatch, UsageBucket
 from portal.services import freezing
 from portal.web.unit_of_work import in_unit_of_work
-from tests.benchmarks import metered
+from tests.benchmarks import command, metered
 
 TARGET, TARGET_MIB = 1.5, 32
 CALLS = 10_000_000
@@ -170,18 +166,5 @@ def _peak(*, reset: bool = False) -> int:
     return int(found[1])
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--database", default="", help="an empty one; SQLite in a file by default")
-    parser.add_argument("--subscriptions", type=int, default=10_000)
-    parser.add_argument("--pairs", type=int, default=5)
-    chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        url = chosen.database or f"sqlite:///{folder}/portal.sqlite3"
-        result = measure(url, Path(folder), chosen.subscriptions, chosen.pairs)
-    sys.stdout.write(json.dumps(result) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    command.run(__doc__, measure, subscriptions=10_000, pairs=5)

@@ -10,10 +10,7 @@ Prints one JSON line.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +26,7 @@ from portal import clock, create_app
 from portal.config import Settings
 from portal.extensions import db
 from portal.models import Subscription, UsageBucket, UsageEvent
+from tests.benchmarks import command
 from tests.support.factories import Factories
 from tests.support.rest import Rest
 
@@ -157,17 +155,5 @@ def _check(batches: int) -> None:
         raise RuntimeError(f"{counted} calls are counted, not {batches * EVENTS}.")
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--database", default="", help="an empty one; SQLite in a file by default")
-    parser.add_argument("--pairs", type=int, default=15)
-    chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        url = chosen.database or f"sqlite:///{folder}/portal.sqlite3"
-        result = measure(url, Path(folder), chosen.pairs)
-    sys.stdout.write(json.dumps(result) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    command.run(__doc__, measure, pairs=15)

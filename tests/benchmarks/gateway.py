@@ -67,6 +67,15 @@ class Load:
     foreign: float
     """Share of the processor that neither the servers nor the load used."""
 
+    def whole(self, name: str) -> Load:
+        """Return it.
+
+        :raise RuntimeError: if a call of it did not go through
+        """
+        if self.refused or self.broken:
+            raise RuntimeError(f"{name}: {self}")
+        return self
+
 
 def program(name: str) -> str:
     """Return the path of a program, or end with what to install."""
