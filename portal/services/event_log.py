@@ -29,6 +29,12 @@ class Line(NamedTuple):
     received_at: datetime
     deliveries: int
 
+    @property
+    def change(self) -> str:
+        """What became of the subscription's status; empty where the event says nothing of it."""
+        before, after = self.status_before, self.status_after
+        return f"{before} → {after}" if before and after and before != after else after or ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:

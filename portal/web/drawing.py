@@ -56,7 +56,6 @@ def remembered(component: Component) -> Component:
     markup are two values: the first is escaped.
     """
 
-    # Addresses begin with where the portal is mounted.
     @lru_cache(maxsize=_MOST, typed=True)
     def kept(_mount: str, *args: Any, **kwargs: Any) -> Markup:
         return component(*args, **kwargs)
@@ -65,9 +64,18 @@ def remembered(component: Component) -> Component:
         for value in (*args, *kwargs.values()):
             if not isinstance(value, _PLAIN):
                 return component(*args, **kwargs)
-        return kept(request.root_path if request else "", *args, **kwargs)
+        return kept(_mount(), *args, **kwargs)
 
     return drawn
+
+
+def _mount() -> str:
+    """Return below which path the portal is mounted, with which every address begins."""
+    try:
+        return request.root_path
+    except RuntimeError:
+        # No request: whatever asks for an address fails then.
+        return ""
 
 
 def pattern(component: Any, **fixed: Any) -> Component:
