@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from sqlalchemy import func, select, tuple_, update
 
 from portal import clock
-from portal.billing.engine import BillingEngine, Invoice, SubscriptionSnapshot
+from portal.billing.engine import BillingEngine, BillingEvent, Invoice, SubscriptionSnapshot
 from portal.errors import PortalError
 from portal.extensions import db
+from portal.flows import sweeping
 from portal.models import (
     Billing,
     CheckoutAttempt,
@@ -83,10 +85,13 @@ def _marked(failing: set[tuple[int, str]], limit: int) -> Sequence[tuple[int, in
 def _was_refreshed(engine_for: EngineFor, subscription_id: int) -> bool:
     try:
         refresh(engine_for, subscription_id)
-    except PortalError as error:
+    except Exception as error:
         db.session.rollback()
         in_unit_of_work(lambda: _failed(subscription_id))
-        log.warning("refresh_failed", subscription=subscription_id, error=error.message)
+        if isinstance(error, PortalError):
+            log.warning("refresh_failed", subscription=subscription_id, error=error.message)
+        else:
+            log.exception("refresh_failed", subscription=subscription_id)
         return False
     return True
 
@@ -182,22 +187,23 @@ def retry_parked(engine_for: EngineFor) -> int:
     waiting = inbox.due()
     db.session.rollback()
     for inbox_id in waiting:
-        row = db.session.get_one(InboxEvent, inbox_id)
-        tenant = db.session.get_one(Tenant, row.tenant_id)
-        try:
-            event = engine_for(tenant).translate_event(row.payload)
-        except PortalError as error:
-            log.warning("event_unreadable", event=row.event_id, error=error.message)
-            _mark_dead(inbox_id, error.message)
-            continue
-        in_unit_of_work(lambda i=inbox_id, e=event: _retry(i, e))  # type: ignore[misc]
+        sweeping.alone("parked", inbox_id, partial(_try_again, engine_for))
     return len(waiting)
 
 
-def _retry(inbox_id: int, event: object) -> None:
-    from portal.billing.engine import BillingEvent
+def _try_again(engine_for: EngineFor, inbox_id: int) -> None:
+    row = db.session.get_one(InboxEvent, inbox_id)
+    tenant = db.session.get_one(Tenant, row.tenant_id)
+    try:
+        event = engine_for(tenant).translate_event(row.payload)
+    except PortalError as error:
+        log.warning("event_unreadable", event=row.event_id, error=error.message)
+        _mark_dead(inbox_id, error.message)
+        return
+    in_unit_of_work(lambda: _retry(inbox_id, event))
 
-    assert isinstance(event, BillingEvent)  # noqa: S101
+
+def _retry(inbox_id: int, event: BillingEvent) -> None:
     row = db.session.get_one(InboxEvent, inbox_id)
     inbox.retry(row, db.session.get_one(Tenant, row.tenant_id), event)
 

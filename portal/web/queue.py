@@ -50,7 +50,12 @@ class Queue:
 
     def recall(self, name: str) -> int:
         """Return the number that was kept under a name; 0 if there is none."""
-        found = self.huey.get(_PLACE + name, peek=True)
+        try:
+            found = self.huey.get(_PLACE + name, peek=True)
+        except ValueError:
+            # Signed with another SECRET_KEY.
+            self.huey.delete(_PLACE + name)
+            return 0
         return found if isinstance(found, int) else 0
 
     def remember(self, name: str, number: int) -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from pydantic import SecretStr
 
 from portal import clock
 from portal.errors import EngineUnavailable
@@ -281,6 +282,23 @@ def test_a_denied_account_with_many_that_are_marked_holds_up_no_other(
     assert len([row for row in left if row.refresh_failed_at]) == 1
 
 
+def test_an_unexpected_error_at_one_that_is_marked_holds_up_no_other(sale, out, monkeypatch):
+    sale.pay()
+    db.session.query(Subscription).update({"refresh_due": True})
+    db.session.commit()
+    really = refreshing.refresh
+
+    def refresh(engine_for, number):
+        if number != sale.subscription.subscription_id:
+            raise ValueError
+        really(engine_for, number)
+
+    monkeypatch.setattr(refreshing, "refresh", refresh)
+    for _ in range(2):
+        refreshing.refresh_due(sale.engine_for)
+    assert not sale.subscription.refresh_due
+
+
 def test_each_has_its_turn_before_anybody_has_a_second(app):
     due = list(range(1, 8))
     seen = []
@@ -323,13 +341,27 @@ def test_a_queue_that_cannot_be_asked_costs_the_place_only(app, monkeypatch):
     assert seen == [1, 2, 1, 2]
 
 
-def test_the_place_is_kept_in_a_queue_that_is_a_file(tmp_path):
-    from huey.api import SqliteHuey
+@pytest.fixture
+def queue_of_secret(app, settings, tmp_path):
+    """Open the same queue in a file as a portal with this SECRET_KEY does."""
 
-    from portal.web.queue import Queue
+    def opened(secret):
+        url = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
+        wanted = {"queue_url": url, "secret_key": SecretStr(secret)}
+        return queue.Queue(app, settings.model_copy(update=wanted))
 
-    kept = Queue.__new__(Queue)
-    kept.huey = SqliteHuey(filename=str(tmp_path / "queue.sqlite3"))
+    return opened
+
+
+def test_the_place_is_forgotten_with_another_secret_key(queue_of_secret):
+    queue_of_secret("one").remember("refunds", 7)
+    assert queue_of_secret("one").recall("refunds") == 7
+    assert queue_of_secret("two").recall("refunds") == 0
+    assert queue_of_secret("one").recall("refunds") == 0
+
+
+def test_the_place_is_kept_in_a_queue_that_is_a_file(queue_of_secret):
+    kept = queue_of_secret("one")
     assert kept.recall("refunds") == 0
     kept.remember("refunds", 7)
     kept.remember("refunds", 9)
