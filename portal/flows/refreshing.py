@@ -195,7 +195,14 @@ def _try_again(engine_for: EngineFor, inbox_id: int) -> None:
     row = db.session.get_one(InboxEvent, inbox_id)
     tenant = db.session.get_one(Tenant, row.tenant_id)
     try:
-        event = engine_for(tenant).translate_event(row.payload)
+        engine = engine_for(tenant)
+    except PortalError as error:
+        # A key may be entered again at any moment.
+        why = error.message
+        in_unit_of_work(lambda: inbox.postpone(db.session.get_one(InboxEvent, inbox_id), why))
+        return
+    try:
+        event = engine.translate_event(row.payload)
     except PortalError as error:
         log.warning("event_unreadable", event=row.event_id, error=error.message)
         _mark_dead(inbox_id, error.message)

@@ -171,6 +171,12 @@ def retry(row: InboxEvent, tenant: Tenant, event: BillingEvent) -> Result:
     return result
 
 
+def postpone(row: InboxEvent, why: str) -> None:
+    """Let a parked event wait on, since nobody could try it: that counts as a try."""
+    row.attempts += 1
+    keep(row, Result(outcome=Outcome.PARKED, detail=why))
+
+
 def replay(row: InboxEvent, tenant: Tenant, event: BillingEvent) -> Result:
     """Give an event its effect again because a person asks. A parked one gets all of its tries.
 

@@ -7,6 +7,7 @@ import pytest
 import time_machine
 
 from portal import clock
+from portal.errors import NotConfigured
 from portal.extensions import db
 from portal.flows import refreshing
 from portal.models import InboxEvent, Tenant
@@ -195,6 +196,25 @@ def test_an_event_that_is_never_understood_is_given_up_where_an_administrator_se
             refreshing.retry_parked(sale.engine_for)
 
     assert sale.outcomes == ["dead"]
+
+
+def test_an_event_waits_on_while_the_tenant_has_no_key(sale):
+    def without_key(_tenant):
+        raise NotConfigured("Enter the platform account's key under Configuration.")
+
+    invoice_paid, _ = sale.engine.provider.pay(sale.open_page())
+    sale.deliver(invoice_paid)
+    with later(60):
+        assert refreshing.retry_parked(without_key) == 1
+        assert refreshing.retry_parked(without_key) == 0
+    assert sale.outcomes == ["parked"]
+    assert db.session.query(InboxEvent.attempts).scalar() == 2
+
+    for step in range(2, 9):
+        with later(600 * step):
+            refreshing.retry_parked(without_key)
+    assert sale.outcomes == ["dead"]
+    assert "Enter the platform account's key" in db.session.query(InboxEvent.detail).scalar()
 
 
 def test_an_event_type_that_nobody_asked_for_is_kept_and_ignored(paid):
