@@ -14,6 +14,7 @@ from portal.flows import cancelling, invoicing, payments
 from portal.models import Subscription
 from portal.services import checkouts, situations, status_words
 from portal.services.paging import page_of
+from portal.services.within_tenant import without_tenants
 from portal.web.access import me, subscriber_only
 from portal.web.engines import engine_of
 from portal.web.payment_urls import return_urls
@@ -33,16 +34,17 @@ def subscriptions(uuid: UUID) -> str:
     """List an application's subscriptions with what can be pressed, and those that ended."""
     found = own_application(me(), str(uuid))
     mine = Subscription.application_id == found.application_id
+    all_of_it = select(Subscription).options(*without_tenants())
     page = page_of(
-        select(Subscription)
-        .where(mine, Subscription.ended_at.is_(None))
-        .order_by(Subscription.subscription_id.desc()),
+        all_of_it.where(mine, Subscription.ended_at.is_(None)).order_by(
+            Subscription.subscription_id.desc()
+        ),
         page_number(),
     )
     ended = page_of(
-        select(Subscription)
-        .where(mine, Subscription.ended_at.is_not(None))
-        .order_by(Subscription.ended_at.desc()),
+        all_of_it.where(mine, Subscription.ended_at.is_not(None)).order_by(
+            Subscription.ended_at.desc()
+        ),
         1,
         per_page=ENDED_SHOWN,
     )

@@ -14,6 +14,7 @@ from portal.publisher.views import page_number
 from portal.services import situations
 from portal.services.paging import page_of
 from portal.services.subscriptions import Cause, Move, make, may
+from portal.services.within_tenant import without_tenants
 from portal.web.access import me, publisher_only
 from portal.web.engines import engine_of
 from portal.web.tenancy import provided_api, provided_subscription
@@ -48,7 +49,9 @@ def blocks_of(subscription: Subscription) -> list[tuple[str, str]]:
 def subscriptions(uuid: UUID) -> str:
     """List an API's subscriptions, and those that ended."""
     found = provided_api(me(), str(uuid))
-    all_of_it = select(Subscription).where(Subscription.api_id == found.api_id)
+    all_of_it = (
+        select(Subscription).where(Subscription.api_id == found.api_id).options(*without_tenants())
+    )
     page = page_of(
         all_of_it.where(Subscription.ended_at.is_(None)).order_by(
             Subscription.subscription_id.desc()

@@ -25,6 +25,7 @@ from portal.models.api import ApiPolicy
 from portal.money import Money
 from portal.services import apis, markdown, members
 from portal.services.paging import Page, Slice, page_of
+from portal.services.within_tenant import without_tenants
 
 LONGEST_SEARCH = apis.LONGEST_SEARCH
 PER_PAGE = 12
@@ -198,6 +199,7 @@ def subscriptions_to(api: Api, user: User) -> Sequence[Subscription]:
                 members.shares(user),
             )
             .order_by(Application.name)
+            .options(*without_tenants())
         )
         .unique()
         .all()

@@ -11,6 +11,7 @@ from portal.models import Application, Billing, BillingPlan, PolicyVersion, Subs
 from portal.money import Money
 from portal.services import costs, usage_report
 from portal.services.usage_report import Report
+from portal.services.within_tenant import without_tenants
 
 MOST = 50
 _RUNNING = (Billing.PAID, Billing.GRACE, Billing.OVERDUE)
@@ -45,6 +46,7 @@ def of_developer(user_id: int) -> list[Estimate]:
             )
             .order_by(Subscription.subscription_id.desc())
             .limit(MOST)
+            .options(*without_tenants())
         )
         .unique()
         .all()
