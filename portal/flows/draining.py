@@ -51,14 +51,21 @@ def drain_log(log_path: Path) -> int:
             size = path.stat().st_size
             if path.suffix == ".gz" or not size or _drained.get(path) == size:
                 continue
-            while done := in_unit_of_work(
-                lambda path=path: gateway_log.drain(db.session.connection(), path)  # type: ignore[misc]
-            ):
-                total += done
+            total += _drain_log(path)
             _drained[path] = size
         except FileNotFoundError:
             # It was rotated away just now; it is found under its new name the next time.
             continue
+    return total
+
+
+def _drain_log(path: Path) -> int:
+    total = 0
+    while done := in_unit_of_work(lambda: gateway_log.drain(db.session.connection(), path)):
+        total += done
+        # What is written while this counts is for the next time: it would be few lines each time.
+        if done < gateway_log.PORTION - gateway_log.LONGEST_LINE:
+            break
     return total
 
 

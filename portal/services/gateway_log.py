@@ -25,6 +25,7 @@ log = structlog.get_logger()
 FORMAT = "nginx"
 #: How much of a log is brought in by one transaction.
 PORTION = 8 * 1024 * 1024
+LONGEST_LINE = 65_536
 _spool: Table = UsageSpool.__table__  # type: ignore[assignment]
 _segment: Table = UsageSegment.__table__  # type: ignore[assignment]
 #: Time in epoch milliseconds and size of each call that is alike.
@@ -34,7 +35,7 @@ Some = list[tuple[int, int]]
 def name_of(path: Path) -> str | None:
     """Return what a log is known by; ``None`` while its first line is not complete."""
     with path.open("rb") as file:
-        first = file.readline(65_536)
+        first = file.readline(LONGEST_LINE)
     if not first.endswith(b"\n"):
         return None
     return "nginx:" + blake2b(first, digest_size=16).hexdigest()
@@ -152,7 +153,7 @@ def _keep(connection: Connection, row: Any, data: bytes, calls: list[Some]) -> N
 def is_one(path: Path) -> bool:
     """Whether a file is a log that ``deploy/nginx-gateway.conf`` writes, by its first line."""
     with path.open("rb") as file:
-        first = log_lines.object_of(file.readline(65_536))
+        first = log_lines.object_of(file.readline(LONGEST_LINE))
     return isinstance(first, dict) and first.keys() >= log_lines.FIELDS
 
 

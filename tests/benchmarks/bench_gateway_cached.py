@@ -5,8 +5,9 @@
 Floor (``direct``): the same nginx passing calls to the same back end, without a question, without
 a log. Product (``metered``): the configuration of ``deploy``, with the portal under gunicorn
 behind it, its log of calls, and a ``flask usage tail --follow`` that counts the log at the same
-time. ``logged`` is the same while nobody counts the log, ``unmetered`` without the log, so that
-``metering_ratio`` is what the log costs. All alternate. Prints one JSON line.
+time: that has begun, and has counted what there was, before the load begins. ``logged`` is the
+same while nobody counts the log, ``unmetered`` without the log, so that ``metering_ratio`` is what
+the log costs. All alternate. Prints one JSON line.
 
 Then the load runs once more while the counting process is killed (SIGKILL) again and again by
 others that take over: every line of the log has to be in the ledger once.
@@ -29,10 +30,11 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Flask
 
-from portal.cli.processes import Child, Servers, flask_command, free_ports
+from portal.cli.processes import Child, Running, Servers, flask_command, free_ports
 from portal.extensions import db
 from portal.flows import draining
 from portal.models import UsageBucket
+from portal.services import gateway_log
 from tests.benchmarks import command, gateway
 from tests.benchmarks.gateway import DEPLOY, Load, Shop
 
@@ -43,8 +45,10 @@ _NAMES = ("direct", "metered", "logged", "unmetered")
 class Bench:
     """The servers of one run, and how each is loaded."""
 
-    def __init__(self, servers: Servers, shop: Shop, folder: Path, memory: Path) -> None:
-        self.servers, self.shop, self.memory = servers, shop, memory
+    def __init__(
+        self, servers: Servers, app: Flask, shop: Shop, folder: Path, memory: Path
+    ) -> None:
+        self.servers, self.app, self.shop, self.memory = servers, app, shop, memory
         self.log = folder / "usage.log"
         self.script = gateway.load_script(folder, "calls", [f"{shop.place}/x"], shop.keys)
         back, self.portal_port = free_ports(2)
@@ -85,7 +89,7 @@ class Bench:
     def load(self, name: str, seconds: float) -> Load:
         """Load one of them; every call has to go through."""
         front = {"direct": "direct", "unmetered": "none"}.get(name, "log")
-        tail = self.servers.start(self.tail(name)) if name == "metered" else None
+        tail = self._counting(name) if name == "metered" else None
         servers = [self.fronts[front], self.backend, self.portal, *([tail] if tail else [])]
         try:
             found = gateway.drive(
@@ -94,6 +98,22 @@ class Bench:
         finally:
             self.servers.stop([tail.name] if tail else [])
         return found.whole(name)
+
+    def _counting(self, name: str) -> Running:
+        """Start the process that counts the log, and let it count what nobody had counted yet."""
+        tail = self.servers.start(self.tail(name))
+        with self.app.app_context():
+            for _ in range(600):
+                db.session.rollback()
+                if not self.log.stat().st_size:
+                    break
+                if gateway_log.is_whole(db.session.connection(), self.log):
+                    break
+                time.sleep(0.1)
+            else:
+                raise RuntimeError("The log is not counted.")
+            db.session.remove()
+        return tail
 
     def tail(self, name: str) -> Child:
         """Describe the process that counts the log."""
@@ -125,7 +145,7 @@ def measure(url: str, folder: Path, keys: int, pairs: int, seconds: float) -> di
     found: dict[str, list[Load]] = {name: [] for name in _NAMES}
     answered = 0
     with _memory() as memory, Servers(folder / "logs") as servers:
-        bench = Bench(servers, shop, folder, memory)
+        bench = Bench(servers, app, shop, folder, memory)
         for name in _NAMES:
             answered += _answered(bench.load(name, 2), name)
         for _ in range(pairs):

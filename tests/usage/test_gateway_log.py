@@ -14,7 +14,7 @@ from portal.cli.usage import usage as usage_commands
 from portal.extensions import db
 from portal.flows import draining
 from portal.models import QuotaUse, Subscription
-from portal.services import log_lines, usage
+from portal.services import gateway_log, log_lines, usage
 
 CONFIGURATION = Path(__file__).resolve().parents[2] / "deploy" / "nginx-gateway.conf"
 VARIABLE = re.compile(r"\$([a-z_]+)")
@@ -127,3 +127,41 @@ def test_tail_and_import_count_the_same_log_once(run, row, tmp_path: Path) -> No
         "refused": [],
     }
     assert usage.summary(row.subscription_id, None, None).counted == 4
+
+
+def test_a_log_that_grows_while_it_is_counted_is_read_once_each_time(
+    app: Flask, row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "usage.log"
+    log.write_text("".join(line(row) for _ in range(3)))
+    drains = []
+    drain = gateway_log.drain
+
+    def growing(*given) -> int:
+        drains.append(drain(*given))
+        with log.open("a") as file:
+            file.write(line(row))
+        return drains[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway_log, "drain", growing)
+        draining.drain_log(log)
+    assert len(drains) == 1
+    assert usage.summary(row.subscription_id, None, None).total == 3
+    draining.drain_log(log)
+    db.session.rollback()
+    assert usage.summary(row.subscription_id, None, None).total == 4
+
+
+def test_a_log_of_many_portions_is_read_to_its_end(
+    app: Flask, row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "usage.log"
+    log.write_text("".join(line(row) for _ in range(20)))
+    monkeypatch.setattr(gateway_log, "PORTION", 1000)
+    monkeypatch.setattr(gateway_log, "LONGEST_LINE", 900)
+    drain = gateway_log.drain
+    monkeypatch.setattr(gateway_log, "drain", lambda *given: drain(*given, portion=1000))
+
+    assert draining.drain_log(log) == log.stat().st_size
+    assert usage.summary(row.subscription_id, None, None).total == 20
