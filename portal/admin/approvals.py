@@ -11,7 +11,7 @@ from portal.errors import Conflict
 from portal.flows import approving, refunding
 from portal.models import Need, Subscription
 from portal.services import refunds, situations, waiting
-from portal.web.access import admin_only, me
+from portal.web.access import admin_only, me, only_reads
 from portal.web.engines import engine_of
 from portal.web.tenancy import provided_subscription
 from portal.web.unit_of_work import in_unit_of_work
@@ -19,6 +19,7 @@ from portal.web.unit_of_work import in_unit_of_work
 
 @bp.get("/approvals", endpoint="approvals")
 @admin_only
+@only_reads
 def show_approvals() -> str:
     """List what waits for a decision, the oldest first."""
     tenant = me().tenant

@@ -11,12 +11,13 @@ from portal.errors import PortalError
 from portal.flows import replaying
 from portal.services import event_log, inbox, situations
 from portal.web import queue
-from portal.web.access import admin_only, me
+from portal.web.access import admin_only, me, only_reads
 from portal.web.engines import engine_of
 
 
 @bp.get("/events")
 @admin_only
+@only_reads
 def events() -> str:
     """List the tenant's events; ``type``, ``outcome`` and ``page`` in the address narrow it."""
     kind, outcome = request.args.get("type", ""), request.args.get("outcome", "")

@@ -25,7 +25,7 @@ from portal.services import (
 )
 from portal.services.catalogue import Plan
 from portal.services.costs import Quote
-from portal.web.access import me, subscriber_only
+from portal.web.access import me, only_reads, subscriber_only
 from portal.web.engines import absolute
 from portal.web.payment_urls import return_urls
 from portal.web.tenancy import own_application, policy_of, published_api
@@ -40,6 +40,7 @@ def page_number() -> int:
 
 @bp.get("/")
 @subscriber_only
+@only_reads
 def home() -> str:
     """List the published APIs; ``q`` searches them."""
     search = " ".join(request.args.get("q", "").split())[: catalogue.LONGEST_SEARCH]

@@ -12,7 +12,7 @@ from portal.publisher import bp
 from portal.publisher.forms import ApiForm, ImportForm, PlansForm, form_of
 from portal.services import apis, monetization, openapi_import, own_apis, policies
 from portal.web import form_errors
-from portal.web.access import me, publisher_only
+from portal.web.access import me, only_reads, publisher_only
 from portal.web.engines import absolute, settings
 from portal.web.tenancy import provided_api
 from portal.web.unit_of_work import in_unit_of_work
@@ -31,6 +31,7 @@ def page_number() -> int:
 
 @bp.get("/")
 @publisher_only
+@only_reads
 def home() -> str:
     """List the person's APIs."""
     own = own_apis.of_person(me(), page_number())

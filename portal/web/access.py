@@ -73,6 +73,15 @@ def role(*wanted: str) -> Callable[[View[P, R]], View[P, Any]]:
     return decorate
 
 
+def only_reads(view: View[P, R]) -> View[P, R]:
+    """Nothing is written while this view runs: what it asks needs no transaction around it.
+
+    Stands below the decorator that says who may call.
+    """
+    view.only_reads = True  # type: ignore[attr-defined]
+    return view
+
+
 admin_only = role(ADMIN)
 publisher_only = role(PUBLISHER, ADMIN)
 subscriber_only = role(SUBSCRIBER, PUBLISHER, ADMIN)

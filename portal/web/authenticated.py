@@ -8,14 +8,15 @@ it carries a random mark by which the session can be ended before its time.
 import secrets
 from datetime import datetime, timedelta
 
-from flask import g, request, session
+from flask import Response, after_this_request, current_app, g, request, session
 from flask_login import login_user, logout_user
 
 from portal import clock
+from portal.extensions import db
 from portal.models import User
 from portal.services import sessions
 from portal.web.engines import settings
-from portal.web.unit_of_work import in_unit_of_work
+from portal.web.unit_of_work import begin_reading, in_unit_of_work
 
 PENDING = "signing_in_elsewhere"
 _PROVED, _BEGAN, _USED, _MARK = "authenticated_at", "began_at", "used_at", "mark"
@@ -75,10 +76,18 @@ def person(session_id: str) -> User | None:
 
 
 def _person(session_id: str, mark: str) -> User | None:
+    view = current_app.view_functions.get(request.endpoint or "")
+    if getattr(view, "only_reads", False) and begin_reading():
+        after_this_request(_has_read)
     if request.blueprint != "devportal":
         return sessions.person(session_id, mark)
     user, g.has_notices = sessions.developer(session_id, mark)
     return user
+
+
+def _has_read(response: Response) -> Response:
+    db.session.rollback()
+    return response
 
 
 def has_notices() -> bool:

@@ -46,6 +46,21 @@ def unit_of_work() -> Iterator[None]:
         raise
 
 
+def begin_reading() -> bool:
+    """Let what follows be read statement by statement, until a unit of work begins.
+
+    For requests that write nothing. PostgreSQL shows each statement what is committed when it
+    begins, with and without a transaction around it: BEGIN and ROLLBACK are two round trips for
+    nothing. Elsewhere, and in a transaction that has begun, nothing changes, and ``False`` is
+    returned. Who is told ``True`` rolls back when all is read.
+    """
+    session = db.session()
+    if session.in_transaction() or db.engine.dialect.name != "postgresql":
+        return False
+    session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+    return True
+
+
 def in_unit_of_work(work: Callable[[], T], *, tries: int = 8) -> T:
     """Run ``work`` as one transaction, again when the database asks for it.
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from portal.models import InboxEvent
+from portal.extensions import db
+from portal.models import Application, InboxEvent
+from portal.web.unit_of_work import unit_of_work
 from tests.support import statements
 from tests.support.browser import Browser
 from tests.support.factories import Factories
@@ -75,6 +77,46 @@ LISTS = {
     "/admin/drift": "admin",
     "/admin/usage/subscriptions": "admin",
 }
+
+
+#: The pages whose views say that they only read.
+READS = {
+    "admin.events": "admin",
+    "admin.approvals": "admin",
+    "publisher.home": "pat",
+    "devportal.home": "dana",
+}
+
+
+@pytest.mark.all_databases
+def test_what_only_reads_writes_nothing_and_answers_nothing_but_get(app, rows: Rows) -> None:
+    marked = {name for name, view in app.view_functions.items() if hasattr(view, "only_reads")}
+    assert marked == set(READS)
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint in marked]
+    assert all(rule.methods == {"GET", "HEAD", "OPTIONS"} for rule in rules)
+    browsers = {name: Browser(app).sign_in(name) for name in rows.people}
+    rows.up_to(FEW)
+    db.session.rollback()
+    for rule in rules:
+        sent = statements.sent(lambda rule=rule: browsers[READS[rule.endpoint]].get(rule.rule))
+        assert {text.split()[0] for text in sent} <= {"SELECT", "BEGIN"}, rule.endpoint
+
+
+@pytest.mark.all_databases
+def test_a_unit_of_work_after_a_page_that_only_reads_is_undone_whole(app, rows: Rows) -> None:
+    admin = Browser(app).sign_in("admin")
+    db.session.rollback()
+    admin.get("/admin/events")
+    with pytest.raises(ZeroDivisionError):
+        _half_of_an_act()
+    assert db.session.query(Application).one().name == "Phone"
+
+
+def _half_of_an_act() -> None:
+    with unit_of_work():
+        db.session.query(Application).one().name = "Half"
+        db.session.flush()
+        _ = 1 / 0
 
 
 def test_every_list_asks_little_and_as_much_for_fifty_rows_as_for_five(app, rows: Rows) -> None:

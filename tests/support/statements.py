@@ -10,11 +10,15 @@ from portal.extensions import db
 
 def count(work: Callable[[], Any]) -> int:
     """Return how many SELECT statements ``work`` sends to the database."""
+    return sum(text.startswith("SELECT") for text in sent(work))
+
+
+def sent(work: Callable[[], Any]) -> list[str]:
+    """Return the statements that ``work`` sends to the database, in capitals."""
     seen: list[str] = []
 
     def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.lstrip().upper().startswith("SELECT"):
-            seen.append(statement)
+        seen.append(statement.lstrip().upper())
 
     db.session.expire_all()
     sa.event.listen(db.engine, "before_cursor_execute", note)
@@ -22,4 +26,4 @@ def count(work: Callable[[], Any]) -> int:
         work()
     finally:
         sa.event.remove(db.engine, "before_cursor_execute", note)
-    return len(seen)
+    return seen
