@@ -62,6 +62,20 @@ class _SomeTaken(Exception):
     """Undoes what was inserted beside what was there."""
 
 
+def adds_by_inserting(connection: Connection) -> bool:
+    """Whether :func:`add` is the cheap way: MySQL's driver updates rows one by one."""
+    return connection.dialect.name in ("mysql", "mariadb")
+
+
+def add(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], amounts: Sequence[str]
+) -> None:
+    """Add the ``amounts`` of rows to those with the same unique key, on MySQL; insert others."""
+    made = mysql.insert(table)
+    more = {name: table.c[name] + made.inserted[name] for name in amounts}
+    connection.execute(made.on_duplicate_key_update(more), list(rows))
+
+
 def _inserted(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> int:
     told = {"preserve_rowcount": True}
     if connection.dialect.name == "postgresql":

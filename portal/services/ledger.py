@@ -24,7 +24,7 @@ from portal.models import (
     UsageBucket,
     UsageTally,
 )
-from portal.services import periods
+from portal.services import inserting, periods
 from portal.services.inserting import insert_missing, parts
 
 log = structlog.get_logger()
@@ -124,8 +124,7 @@ def splitter(calls: Sequence[tuple[Alike, int, int]]) -> Split:
 
     def split(alike: Alike, moment: int) -> Group:
         later = [(at, size) for kind, at, size in calls if kind == alike and at >= moment]
-        times = [at for at, _ in later]
-        return Group(len(later), sum(size for _, size in later), min(times), max(times))
+        return Group(len(later), sum(size for _, size in later), min(later)[0], max(later)[0])
 
     return split
 
@@ -299,20 +298,23 @@ def _write_buckets(
     if fresh:
         # Calls that are not billable have no tally to lock: another drainer may be first.
         there |= found.keys() & insert_missing(connection, _bucket, fresh, key="digest")
-    raised = [
-        {"some": digest, "more": found[digest].calls, "size": found[digest].bytes}
-        for digest in sorted(there)
-    ]
-    if raised:
-        connection.execute(
-            update(_bucket)
-            .where(_bucket.c.digest == bindparam("some"))
-            .values(
-                calls=_bucket.c.calls + bindparam("more"),
-                bytes=_bucket.c.bytes + bindparam("size"),
-            ),
-            raised,
-        )
+    _raise_buckets(connection, [found[digest] for digest in sorted(there)])
+
+
+def _raise_buckets(connection: Connection, some: "list[_Bucket]") -> None:
+    if not some:
+        return
+    if inserting.adds_by_inserting(connection):
+        inserting.add(connection, _bucket, [each.row() for each in some], ("calls", "bytes"))
+        return
+    connection.execute(
+        update(_bucket)
+        .where(_bucket.c.digest == bindparam("some"))
+        .values(
+            calls=_bucket.c.calls + bindparam("more"), bytes=_bucket.c.bytes + bindparam("size")
+        ),
+        [{"some": each.digest, "more": each.calls, "size": each.bytes} for each in some],
+    )
 
 
 class _Bucket:

@@ -17,6 +17,7 @@ from portal.models import KeyType, UsageBucket, UsageSegment
 from portal.services import ledger, spool
 from portal.services.ledger import HOUR_MS
 from portal.services.spool import SIZE
+from portal.web.unit_of_work import unit_of_work
 from tests.usage.conftest import NOW
 
 AT = ledger.millis(NOW)
@@ -162,3 +163,20 @@ def test_what_fails_beside_the_compressing_leaves_nothing(
     assert db.session.scalar(sa.select(sa.func.count()).select_from(UsageBucket)) == 0
     db.session.rollback()
     assert draining.drain_file(path) == len(data)
+
+
+@pytest.mark.all_databases
+def test_buckets_that_are_there_are_added_to(metered) -> None:
+    some = [
+        ledger.Alike(metered.id, AT // HOUR_MS, "GET", f"/{number % 5}", 200 + number // 5 * 204,
+                     KeyType.PRODUCTION)
+        for number in range(10)
+    ]  # fmt: skip
+    for calls in (3, 4):
+        groups = {alike: ledger.Group(calls, 10 * calls, AT, AT) for alike in some[: 7 + calls]}
+        with unit_of_work():
+            ledger.count(db.session.connection(), groups, ledger.splitter([]))
+
+    rows = db.session.query(UsageBucket).order_by(UsageBucket.status, UsageBucket.resource)
+    found = [(row.resource, row.status, row.calls, row.bytes) for row in rows]
+    assert found == [(alike.resource, alike.status, 7, 70) for alike in some]
