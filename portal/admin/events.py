@@ -7,8 +7,10 @@ from werkzeug.wrappers import Response
 
 from portal import clock
 from portal.admin import bp
+from portal.billing.values import EVENT_TYPES
 from portal.errors import PortalError
 from portal.flows import replaying
+from portal.models import Outcome
 from portal.services import event_log, inbox, situations
 from portal.web import queue
 from portal.web.access import admin_only, me, only_reads
@@ -19,18 +21,26 @@ from portal.web.engines import engine_of
 @admin_only
 @only_reads
 def events() -> str:
-    """List the tenant's events; ``type``, ``outcome`` and ``page`` in the address narrow it."""
+    """List the tenant's events; ``type``, ``outcome``, ``before`` and ``after`` narrow it."""
     kind, outcome = request.args.get("type", ""), request.args.get("outcome", "")
-    number = min(max(request.args.get("page", 1, type=int), 1), 1_000_000)
+    before, after = (_number(name) for name in ("before", "after"))
     return render_template(
         "admin/events.html",
-        seen=event_log.seen(me().tenant_id, kind=kind, outcome=outcome, number=number),
+        seen=event_log.seen(me().tenant_id, kind=kind, outcome=outcome, before=before, after=after),
+        types=sorted({*EVENT_TYPES, *filter(None, [kind[:100]])}),
+        outcomes=[each.value for each in Outcome],
         kind=kind,
         outcome=outcome,
         kept_days=inbox.KEPT_FOR.days,
         refused=me().tenant.refused_events,
         refused_at=me().tenant.last_refused_event_at,
     )
+
+
+def _number(name: str) -> int:
+    """Return an event's number from the address; 0 if there is none that a database takes."""
+    found = request.args.get(name, 0, type=int)
+    return found if 0 < found < 2**63 else 0
 
 
 @bp.get("/events/<event_id>")

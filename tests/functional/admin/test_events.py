@@ -90,12 +90,51 @@ def test_refused_deliveries_are_said(admin, factories):
     assert "4 deliveries with a wrong signature" in admin.get("/admin/events").text
 
 
-def test_long_lists_have_pages_that_keep_the_filter(admin, event):
-    for number in range(55):
+def test_long_lists_are_turned_and_keep_the_filter(admin, event):
+    for number in range(105):
         event(f"evt_{number}", outcome="ignored")
-    few = statements.count(lambda: admin.get("/admin/events?outcome=ignored&page=2"))
-    assert listed(admin) == [f"evt_{number}" for number in range(4, -1, -1)]
-    assert statements.count(lambda: admin.get("/admin/events?outcome=ignored")) == few
-    assert "outcome=ignored" in admin.link("Next")
-    admin.get("/admin/events?page=nonsense")
-    admin.get("/admin/events?page=-1")
+    names = [f"evt_{number}" for number in range(104, -1, -1)]
+    first = statements.count(lambda: admin.get("/admin/events?outcome=ignored"))
+    assert listed(admin) == names[:50]
+    assert "The newest events" in admin.text
+    assert "outcome=ignored" in admin.link("Older")
+    assert not admin.soup.select("a[rel=prev]")
+
+    assert statements.count(lambda: admin.get(admin.link("Older"))) == first
+    assert listed(admin) == names[50:100]
+    admin.get(admin.link("Older"))
+    assert listed(admin) == names[100:]
+    assert not admin.soup.select("a[rel=next]")
+
+    admin.get(admin.link("Newer"))
+    assert listed(admin) == names[50:100]
+    assert "outcome=ignored" in admin.link("Newer")
+    admin.get(admin.link("Newer"))
+    assert listed(admin) == names[:50]
+
+
+def test_a_page_is_as_it_was_though_newer_events_came(admin, event):
+    for number in range(60):
+        event(f"evt_{number}")
+    older = admin.get("/admin/events").link("Older")
+    before = listed(admin.get(older))
+    event("evt_60")
+    assert listed(admin.get(older)) == before
+    assert listed(admin.get(admin.link("Newer"))) == [f"evt_{n}" for n in range(59, 9, -1)]
+
+
+@pytest.mark.all_databases
+@pytest.mark.parametrize(
+    "place",
+    ["before=nonsense", "before=-1", "before=1", f"after={2**63 - 1}", f"after={2**63}", "after=1"],
+)
+def test_a_place_that_leads_nowhere_shows_the_newest(admin, event, place):
+    event("evt_1")
+    assert listed(admin.get(f"/admin/events?{place}")) == ["evt_1"]
+    assert "The newest events" in admin.text
+
+
+def test_a_type_that_is_asked_for_stands_among_the_choices(admin, event):
+    event("evt_1", "tax.updated", "ignored")
+    assert listed(admin.get("/admin/events?type=tax.updated")) == ["evt_1"]
+    assert admin.soup.select_one("#type option[selected]").get_text() == "tax.updated"
