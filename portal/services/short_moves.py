@@ -118,7 +118,7 @@ def _stored(run: Statements, values: dict[str, Any], *, settles: bool) -> bool:
     if settles:
         run.write(_SETTLE, values)
     run.write(_TELL[run.name], values)
-    return run.write(STORE, {**values, "seen": values["seen"] + 1}) == 1
+    return run.write(STORE, values) == 1
 
 
 # --- the statements ---------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from sqlalchemy import Executable, Table, bindparam, insert, select, type_coerce
+from sqlalchemy import Executable, Table, bindparam, insert, select, type_coerce, update
 
 from portal.models import InboxEvent, Subscription
 
@@ -57,4 +57,9 @@ def storing(source: Any) -> Any:
     return inserted("event", INBOX, STORED, source, insert(INBOX))
 
 
-STORE = storing(select(ROW.c.subscription_id).where(*AS_READ).subquery("as_read"))
+#: The event, if the subscription is as it was read: PostgreSQL, where it is a statement of its own.
+STORE_IF = storing(select(ROW.c.subscription_id).where(*AS_READ).subquery("as_read"))
+#: Elsewhere the row is held first, in the same transaction, and then the event is stored. One
+#: statement would not do: MySQL locks the whole table's numbers while it inserts what it selects.
+HOLD = update(ROW).where(*AS_READ).values(revision=ROW.c.revision, changed_at=ROW.c.changed_at)
+STORE = insert(INBOX).values(given("event", INBOX, STORED))

@@ -22,9 +22,11 @@ from portal.services import arrears, inbox, short_moves
 from portal.services.event_rules import SAID_BY_ENGINE, Local, Step, next_state
 from portal.services.short_statements import (
     AS_READ,
+    HOLD,
     INBOX,
     ROW,
     STORE,
+    STORE_IF,
     Statements,
     given,
     named,
@@ -115,13 +117,12 @@ def write(run: Statements, known: Known, event: BillingEvent, raw: bytes, step: 
     guard = {"number": known.row.subscription_id, "seen": known.row.revision}
     values = {**guard, **stored}
     said = {name: getattr(step.local, name) for name in SAID_BY_ENGINE}
-    if all(getattr(known.row, name) == value for name, value in said.items()):
-        return run.write(STORE, values) == 1
-    changes = named("new", said)
+    is_news = any(getattr(known.row, name) != value for name, value in said.items())
+    if is_news:
+        values |= named("new", said)
     if run.name == "postgresql":
-        return run.write(_STORE_AND_CHANGE, {**values, **changes}) == 1
-    changed = run.write(_CHANGE, {**guard, **changes}) == 1
-    return changed and run.write(STORE, {**values, "seen": known.row.revision + 1}) == 1
+        return run.write(_STORE_AND_CHANGE if is_news else STORE_IF, values) == 1
+    return run.write(_CHANGE if is_news else HOLD, values) == 1 and run.write(STORE, values) == 1
 
 
 def _columns(row: Any, event: BillingEvent, raw: bytes, step: Step) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from portal.extensions import WRITES, db
 
 T = TypeVar("T")
 
-#: PostgreSQL: serialization failure, deadlock. MySQL: deadlock, lock wait, changed row, and a
-#: savepoint that is gone because a deadlock has rolled the whole transaction back.
+#: PostgreSQL: serialization failure, deadlock. MySQL: deadlock, lock wait, changed row, a savepoint
+#: that is gone because a deadlock has rolled the whole transaction back, and a deadlock about the
+#: next number of a table.
 _RETRY_STATES = {"40001", "40P01"}
-_RETRY_NUMBERS = {1213, 1205, 1020, 1305}
+_RETRY_NUMBERS = {1213, 1205, 1020, 1305, 1467}
 
 
 @contextmanager
