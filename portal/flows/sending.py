@@ -2,7 +2,7 @@
 
 The database is asked by one thread only, for many batches at a time; the others do nothing but
 send. A provider that is busy (429) has counted nothing: the same batch waits and goes again, and
-everybody sends at half the speed, which comes back bit by bit.
+everybody sends more slowly, the more so the more is refused; the speed comes back bit by bit.
 """
 
 import time
@@ -28,8 +28,10 @@ CLAIM = 200
 BUSY_SECONDS = 60.0
 #: The calls of how many seconds may catch up at once after a pause.
 BURST_SECONDS = 0.25
-#: Calls that are refused at the same time, as busy, are one reason to slow down.
+#: For how long it is counted how many calls are refused as busy, before the speed is changed.
 SLOWING_SECONDS = 1.0
+#: After how many calls that went well the whole speed is there again, from nothing.
+RECOVERY = 1000
 #: For how long answers are gathered, to be stored by one transaction.
 GATHER_SECONDS = 0.25
 #: How often the lease is renewed while calls are waited for.
@@ -43,29 +45,41 @@ class Pace:
         self._full = self._rate = per_second
         self._tick = tick
         self._lock = Lock()
-        self._next = tick()
-        self._slowed_at = float("-inf")
+        self._next = self._since = tick()
+        self._taken = self._refused = 0
 
     def turn(self) -> float:
         """Take the next turn; return how many seconds it is away."""
         with self._lock:
-            now = self._tick()
+            now = self._look()
             self._next = max(self._next, now - BURST_SECONDS) + 1 / self._rate
             return max(0.0, self._next - now)
 
     def busy(self, retry_after: float | None) -> None:
-        """Send at half the speed from now on, and nobody before ``retry_after`` is over."""
+        """Note a call that was refused, and let nobody call before ``retry_after`` is over.
+
+        A few refusals among many calls slow down little, and all of them to the half, each second.
+        """
         with self._lock:
-            now = self._tick()
-            if now - self._slowed_at >= SLOWING_SECONDS:
-                self._rate = max(self._rate / 2, 1.0)
-                self._slowed_at = now
+            now = self._look()
+            self._refused += 1
             self._next = max(self._next, now + (retry_after or 0.0))
 
     def went_well(self) -> None:
         """Send a little faster again."""
         with self._lock:
-            self._rate = min(self._full, self._rate + self._full / 200)
+            self._look()
+            self._taken += 1
+            self._rate = min(self._full, self._rate + self._full / RECOVERY)
+
+    def _look(self) -> float:
+        now = self._tick()
+        if now - self._since >= SLOWING_SECONDS:
+            if self._refused:
+                share = self._refused / (self._refused + self._taken)
+                self._rate = max(self._rate * (1 - share / 2), 1.0)
+            self._since, self._taken, self._refused = now, 0, 0
+        return now
 
 
 @dataclass(kw_only=True)

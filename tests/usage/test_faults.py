@@ -19,7 +19,7 @@ from portal import clock, create_app
 from portal.billing.engine import UsageReceipt, UsageReport
 from portal.errors import Conflict, EngineAccessDenied, EngineBusy, EngineUnavailable
 from portal.extensions import db
-from portal.flows import publishing, sending
+from portal.flows import publishing
 from portal.models import Application, Subscription, Tenant, UsageBatch
 from portal.services import parked
 from portal.services import publishing as runs
@@ -59,23 +59,6 @@ def test_f15_a_provider_that_is_busy_gets_each_batch_once_and_the_job_ends(
     if at_once:
         assert {batch.attempts for each in several for batch in each.batches} == {1}
     conserved(*several)
-
-
-def test_f15_the_pace_halves_and_comes_back() -> None:
-    now = 0.0
-    pace = sending.Pace(100, tick=lambda: now)
-    waits = [pace.turn() for _ in range(150)]
-    assert waits[0] <= 0.01
-    assert waits[-1] == pytest.approx(1.5, abs=0.3)
-    now += 10
-    pace.busy(2.0)
-    assert pace.turn() >= 2.0
-    slow = pace.turn(), pace.turn()
-    assert slow[1] - slow[0] == pytest.approx(1 / 50)
-    for _ in range(200):
-        pace.went_well()
-    fast = pace.turn(), pace.turn()
-    assert fast[1] - fast[0] == pytest.approx(1 / 100)
 
 
 @pytest.mark.parametrize("fault", ["lost", "down"])
