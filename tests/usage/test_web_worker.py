@@ -82,7 +82,7 @@ def _wait(address: str) -> None:
         try:
             if requests.get(f"{address}/healthz", timeout=2).ok:
                 return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.1)
     raise AssertionError("The portal did not start.")
 

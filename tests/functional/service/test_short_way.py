@@ -144,6 +144,8 @@ def test_every_event_in_every_state_gives_the_same_on_both_ways(
     db.session.commit()
     taken = set()
     states, ages = (STATES, AGES) if ALL or not days else (OF_GRACE, (1,))
+    if not ALL and db.engine.dialect.name != "sqlite":
+        ages = (1,)  # Rules are the same everywhere; statements are not.
     with time_machine.travel(clock.now(), tick=False):
         for number, (state, said, age) in enumerate(itertools.product(states, SAID, ages)):
             here, name = held(shop, state)
