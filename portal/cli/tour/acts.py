@@ -122,6 +122,11 @@ def await_call(walk: Walk, key: str, status_code: int, slug: str = "") -> reques
     return last[0]
 
 
+def calls_through(walk: Walk, key: str, count: int) -> list[requests.Response]:
+    """Return so many answers of 200; each process of the gateway may take a second to know."""
+    return [await_call(walk, key, 200) for _ in range(count)]
+
+
 def fetch(address: str) -> requests.Response:
     """Read something that is there for everybody."""
     session = requests.Session()

@@ -98,11 +98,7 @@ def see_it_unblocked(walk: Walk) -> str:
 
 def call_the_api(walk: Walk) -> str:
     """Call the API forty times through the gateway."""
-    key = walk.recall("the key")
-    acts.await_call(walk, key, 200)
-    for _ in range(CALLS - 1):
-        answer = acts.call(walk, key)
-        expect(answer.status_code == 200, acts.said(answer))
+    acts.calls_through(walk, walk.recall("the key"), CALLS)
     return f"{CALLS} × 200"
 
 
