@@ -5,14 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import select
-
 from portal import clock
 from portal.billing.engine import BillingEngine
 from portal.errors import BillingEngineError, EngineObjectMissing, NotFound
 from portal.extensions import db
-from portal.models import EngineSubscription, Subscription
-from portal.services import invoices, usage
+from portal.models import Subscription
+from portal.services import customers, invoices, usage
 from portal.services.invoices import InvoiceView
 
 T = TypeVar("T")
@@ -68,12 +66,7 @@ def current(engine: BillingEngine, subscription: Subscription) -> Statement:
 
 def _of_paid_plan(engine: BillingEngine, subscription: Subscription) -> Statement:
     """Return the invoices of the paid plan that a free one has followed."""
-    record = db.session.scalars(
-        select(EngineSubscription)
-        .where(EngineSubscription.am_subscription_id == subscription.subscription_id)
-        .order_by(EngineSubscription.id.desc())
-        .limit(1)
-    ).one_or_none()
+    record = customers.newest_record(subscription)
     if record is None:
         raise NotFound(_NONE)
     account, engine_id = record.connected_account, record.subscription_id

@@ -5,7 +5,8 @@ from sqlalchemy import select
 from portal.billing.engine import BillingEngine
 from portal.errors import Conflict
 from portal.extensions import db
-from portal.models import EngineSubscription, PortalConfiguration, Subscription
+from portal.models import PortalConfiguration, Subscription
+from portal.services import customers
 
 
 def manage_url(engine: BillingEngine, subscription: Subscription, return_url: str) -> str:
@@ -13,12 +14,7 @@ def manage_url(engine: BillingEngine, subscription: Subscription, return_url: st
 
     :raise portal.errors.Conflict: if there is nothing to manage, or no portal configuration
     """
-    record = db.session.scalars(
-        select(EngineSubscription)
-        .where(EngineSubscription.am_subscription_id == subscription.subscription_id)
-        .order_by(EngineSubscription.id.desc())
-        .limit(1)
-    ).one_or_none()
+    record = customers.newest_record(subscription)
     if record is None or record.customer.shared_customer_id is None:
         raise Conflict("There is no billing to manage for this subscription yet.")
     configuration = db.session.scalars(

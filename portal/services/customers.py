@@ -1,10 +1,10 @@
-"""Who pays: the engine's customer for an application."""
+"""Who pays, and under which record: the engine's customer, and its subscription."""
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from portal.extensions import db
-from portal.models import EnginePrice, SharedCustomer, Subscription
+from portal.models import EnginePrice, EngineSubscription, SharedCustomer, Subscription
 
 
 def customer_for(subscription: Subscription, price: EnginePrice) -> SharedCustomer:
@@ -31,3 +31,13 @@ def customer_for(subscription: Subscription, price: EnginePrice) -> SharedCustom
     except IntegrityError:
         return db.session.scalars(query).one()
     return customer
+
+
+def newest_record(subscription: Subscription) -> EngineSubscription | None:
+    """Return the last billing record of a subscription; ``None``: nothing of it was ever billed."""
+    return db.session.scalars(
+        select(EngineSubscription)
+        .where(EngineSubscription.am_subscription_id == subscription.subscription_id)
+        .order_by(EngineSubscription.id.desc())
+        .limit(1)
+    ).one_or_none()
