@@ -97,6 +97,8 @@ def gunicorn(
         f"--workers={workers}",
         "--worker-class=gthread",
         "--threads=8",
+        # As in deploy/gunicorn.conf.py: a caller that reuses one must not meet its end.
+        "--keep-alive=75",
         "--graceful-timeout=5",
         "--access-logfile=-",
         f"--access-logformat={ACCESS_LOG}",

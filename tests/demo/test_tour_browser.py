@@ -1,5 +1,9 @@
 """The tour's browser reads pages and fills in forms as a person without scripts does."""
 
+import socket
+import threading
+from collections.abc import Iterator
+
 import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
@@ -171,3 +175,31 @@ def test_a_page_is_loaded_again_until_it_holds(httpserver: HTTPServer):
     assert browser.until(lambda page: page.heading == "done", "done").heading == "done"
     with pytest.raises(Surprise, match="did not come to more within 0 s"):
         browser.until(lambda page: page.heading == "more", "more", seconds=0)
+
+
+@pytest.fixture
+def closing() -> Iterator[str]:
+    """A server that closes a connection at the next request on it, unless asked to do so before."""
+    page = b"<!doctype html><title>Here</title><h1>Here</h1>"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n" % len(page)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for _ in range(2):
+                with server.accept()[0] as connection:
+                    asked = b"connection: close" in connection.recv(65536).lower()
+                    said = b"Connection: close\r\n" if asked else b""
+                    connection.sendall(head + said + b"\r\n" + page)
+                    if not asked:
+                        connection.recv(65536)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join(5)
+
+
+def test_a_server_that_closes_a_resting_connection_is_still_reached(closing):
+    browser = Browser(closing)
+    assert browser.open("/").heading == "Here"
+    assert browser.open("/again").heading == "Here"

@@ -22,6 +22,8 @@ class SandboxControl:
         self._session = requests.Session()
         # A proxy of the environment could not reach this machine's own servers.
         self._session.trust_env = False
+        # A kept connection may just be closing at the server's end when the next act is sent.
+        self._session.headers["Connection"] = "close"
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Press one of the controls, for example ``/subscriptions/sub_…/end-period``."""

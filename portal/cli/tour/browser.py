@@ -126,6 +126,8 @@ class Browser:
         self._session.trust_env = False
         self._session.headers["Accept"] = "text/html,application/xhtml+xml"
         self._session.headers["User-Agent"] = "portal-tour"
+        # A kept connection may just be closing at the server's end when the next form is sent.
+        self._session.headers["Connection"] = "close"
 
     @property
     def page(self) -> Page:
