@@ -67,25 +67,26 @@ def seen(
     def some(way: str) -> list[Any]:
         return list(connection.execute(_lines(bool(kind), bool(outcome), way), values))
 
-    dead = connection.scalar(_DEAD, {"tenant_id": tenant_id}) or 0
     if after and not before:
         rows = some("after")
         if len(rows) > PER_PAGE:
-            rows = rows[PER_PAGE - 1 :: -1]
-            return _shown(rows, dead, newer=True, older=True)
+            return _shown(rows[PER_PAGE - 1 :: -1], newer=True, older=True)
     rows = some("before") if before else []
     if rows:
-        return _shown(rows[:PER_PAGE], dead, newer=True, older=len(rows) > PER_PAGE)
+        return _shown(rows[:PER_PAGE], newer=True, older=len(rows) > PER_PAGE)
     rows = some("")
-    return _shown(rows[:PER_PAGE], dead, newer=False, older=len(rows) > PER_PAGE)
+    if rows:
+        return _shown(rows[:PER_PAGE], newer=False, older=len(rows) > PER_PAGE)
+    dead = connection.scalar(select(_DEAD), {"tenant_id": tenant_id}) if kind or outcome else 0
+    return Seen(lines=[], newer=None, older=None, dead=dead or 0)
 
 
-def _shown(rows: list[Any], dead: int, *, newer: bool, older: bool) -> Seen:
+def _shown(rows: list[Any], *, newer: bool, older: bool) -> Seen:
     return Seen(
-        lines=[Line._make(row[1:]) for row in rows],
+        lines=[Line._make(row[2:]) for row in rows],
         newer=rows[0].inbox_id if newer else None,
         older=rows[-1].inbox_id if older else None,
-        dead=dead,
+        dead=rows[0].dead,
     )
 
 
@@ -98,14 +99,14 @@ _SOME_DEAD = (
     )
     .limit(1000)
 )
-_DEAD = select(func.count()).select_from(_SOME_DEAD.subquery())
+_DEAD = select(func.count()).select_from(_SOME_DEAD.subquery()).scalar_subquery()
 
 
 @lru_cache
 def _lines(of_kind: bool, of_outcome: bool, way: str) -> Select[Any]:
     number = _EVENTS.c.inbox_id
     query = (
-        select(number, *(_EVENTS.c[name] for name in Line._fields))
+        select(number, _DEAD.label("dead"), *(_EVENTS.c[name] for name in Line._fields))
         .where(_EVENTS.c.tenant_id == bindparam("tenant_id"))
         .order_by(number if way == "after" else number.desc())
         .limit(PER_PAGE + 1)

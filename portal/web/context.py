@@ -18,6 +18,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     """Add the context and the filters, and make a misspelt name in a template an error."""
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.filters.update(moment=moment, day=day)
+    app.jinja_env.globals.update(moment=moment)
 
     @app.context_processor
     def provide() -> dict[str, Any]:

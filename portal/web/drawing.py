@@ -9,8 +9,9 @@ bounded. Everything that is put into a place is escaped, as a template does it.
 """
 
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
 
@@ -28,6 +29,8 @@ _PLACE = re.compile(f"{_BEGINS}([a-z_]+){_ENDS}")
 _PLAIN = (str, int, type(None))
 #: What a part of a path may hold as it is, as Werkzeug has it.
 _SAFE = "!$&'()*+,/:;=@"
+#: What no address quotes.
+_SIMPLE = re.compile(r"[A-Za-z0-9_.~-]*")
 
 Component = Callable[..., Markup]
 
@@ -78,25 +81,68 @@ def _mount() -> str:
         return ""
 
 
-def pattern(component: Any, **fixed: Any) -> Component:
-    """Return a function that draws a macro for other values of its arguments, given by name.
+class Pattern:
+    """A macro that was drawn once, with a place for each value that differs."""
+
+    def __init__(self, drawn: Markup, names: Collection[str]) -> None:
+        self._places: list[str] = []
+
+        def place(found: re.Match[str]) -> str:
+            if found[1] not in names:
+                return found[0]
+            self._places.append(found[1])
+            return "%s"
+
+        self._text = _PLACE.sub(place, str(drawn).replace("%", "%%"))
+
+    def __call__(self, **values: Any) -> Markup:
+        """Return what the macro draws for these values."""
+        put_in = tuple(escape(values[name]) for name in self._places)
+        # Each value is escaped here, and what stands around them has been drawn by a template.
+        return Markup(self._text % put_in)  # noqa: S704
+
+    def each(self, items: Sequence[Any], **told: Any) -> Markup:
+        """Return what the macro draws for each item, one behind the other.
+
+        A value is the item's attribute of that name, unless something else is told of it: a
+        function of that attribute, or the name of another one with a function. A function is
+        called once for each value that differs.
+        """
+        columns = {name: _column(items, name, told.get(name)) for name in set(self._places)}
+        rows = zip(*(columns[name] for name in self._places), strict=True)
+        return Markup("".join(map(self._text.__mod__, rows)))  # noqa: S704 - as above
+
+
+def _column(items: Sequence[Any], name: str, told: Any) -> Sequence[str]:
+    """Return the value of each item, escaped."""
+    attribute, function = told if isinstance(told, tuple) else (name, told)
+    values = list(map(attrgetter(attribute), items))
+    if function is not None:
+        # With its type: the same text as markup is another value.
+        keys = list(zip(map(type, values), values, strict=True))
+        known = {key: escape(function(key[1])) for key in dict.fromkeys(keys)}
+        return [known[key] for key in keys]
+    if set(map(type, values)) == {str}:
+        # All at once: the mark between them is never escaped, and no text should have it.
+        together = str(escape(_BEGINS.join(values))).split(_BEGINS)
+        if len(together) == len(values):
+            return together
+    return list(map(escape, values))
+
+
+def pattern(component: Any, **fixed: Any) -> Pattern:
+    """Return what draws a macro for other values of its arguments, given by name.
 
     The macro itself is drawn once, now, with a place for each value: it must not ask what a value
     is. A value that differs in its tags is drawn elsewhere and given as markup.
 
     :param fixed: arguments that are the same each time
     """
-    places = {name: f"{_BEGINS}{name}{_ENDS}" for name in component.arguments if name not in fixed}
-    drawn = component(**places, **fixed)
+    names = [name for name in component.arguments if name not in fixed]
+    drawn = component(**{name: f"{_BEGINS}{name}{_ENDS}" for name in names}, **fixed)
     if not isinstance(drawn, Markup):
         raise TypeError("Only what a template draws with escaping makes a pattern.")
-    text = _PLACE.sub(r"%(\1)s", str(drawn).replace("%", "%%"))
-
-    def filled(**values: Any) -> Markup:
-        # Each value is escaped here, and what stands around them has been drawn by a template.
-        return Markup(text % {name: escape(value) for name, value in values.items()})  # noqa: S704
-
-    return filled
+    return Pattern(drawn, names)
 
 
 def address_of(endpoint: str, name: str, **others: Any) -> Callable[[Any], str]:
@@ -114,7 +160,7 @@ def address_of(endpoint: str, name: str, **others: Any) -> Callable[[Any], str]:
 
     def address(value: Any) -> str:
         text = str(value)
-        part = text if _PLACE.fullmatch(text) else quote(text, safe=_SAFE)
-        return f"{before}{part}{after}"
+        as_it_is = _SIMPLE.fullmatch(text) or _PLACE.fullmatch(text)
+        return f"{before}{text if as_it_is else quote(text, safe=_SAFE)}{after}"
 
     return address

@@ -110,6 +110,8 @@ def _sign_in(port: int, name: str, path: str) -> str:
     """Sign a person in through the page, open one, and return the cookies."""
     origin = f"http://127.0.0.1:{port}"
     with requests.Session() as session:
+        # A session is of one browser: with another name each answer would bring a new cookie.
+        session.headers["User-Agent"] = loading.AGENT
         page = session.get(f"{origin}/account/sign-in", timeout=60).text
         token = page.split('name="csrf_token"')[1].split('value="')[1].split('"')[0]
         form = {"csrf_token": token, "username": name, "password": "open sesame"}

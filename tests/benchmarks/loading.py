@@ -17,6 +17,8 @@ from pathlib import Path
 
 _CHUNK = 65_536
 _TICK = 10.0
+AGENT = "portal-benchmark"
+"""The browser's name; a session's cookie is good for one browser."""
 
 
 @dataclass
@@ -56,6 +58,7 @@ def post(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
 def get(path: str, cookie: str = "") -> bytes:
     """Return the bytes of a GET."""
     lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close"]
+    lines.append(f"User-Agent: {AGENT}")
     if cookie:
         lines.append(f"Cookie: {cookie}")
     return "\r\n".join(lines).encode() + b"\r\n\r\n"

@@ -1,6 +1,7 @@
 """What is drawn once for many rows is escaped as a template escapes it."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 from flask import Flask
@@ -107,6 +108,53 @@ def test_a_pattern_wants_all_its_values(app: Flask) -> None:
     assert row(name="a", uuid="b").endswith("always")
     with pytest.raises(KeyError):
         row(name="a")
+
+
+class Row(NamedTuple):
+    """A row of a list."""
+
+    name: object
+    uuid: str
+    cell: object
+
+
+def test_each_item_is_drawn_as_by_itself(app: Flask) -> None:
+    row = drawing.pattern(component(app, "row"))
+    items = [
+        Row("Ada & <Co>", "1", "1 < 2"),
+        Row(HOSTILE, HOSTILE, HOSTILE),
+        Row("", "2", ""),
+        Row(Markup("<i>x</i>"), "3", 7),
+        Row("<i>x</i>", "4", None),
+    ]
+    alone = "".join(row(**each._asdict()) for each in items)
+    assert row.each(items) == alone
+    assert isinstance(row.each(items), Markup)
+    assert row.each(items[:1]) == row(**items[0]._asdict())
+    assert row.each([]) == ""
+
+
+def test_what_is_told_of_a_column_is_escaped_too(app: Flask) -> None:
+    row, asked = drawing.pattern(component(app, "row")), []
+
+    def cell(value: object) -> object:
+        asked.append(value)
+        return Markup("<b>{}</b>").format(value)
+
+    items = [Row("a", "1", "<x>"), Row("b", "2", "<x>"), Row("c", "3", Markup("<x>"))]
+    drawn = row.each(items, cell=cell, name=("uuid", lambda uuid: f"<{uuid}>"))
+    assert [str(value) for value in asked] == ["<x>", "<x>"]
+    assert [type(value) for value in asked] == [str, Markup]
+    assert drawn == "".join(
+        row(name=f"<{item.uuid}>", uuid=item.uuid, cell=Markup("<b>{}</b>").format(item.cell))
+        for item in items
+    )
+
+
+def test_an_item_without_what_the_macro_wants_is_an_error(app: Flask) -> None:
+    row = drawing.pattern(component(app, "row"))
+    with pytest.raises(AttributeError):
+        row.each([object()])
 
 
 @pytest.mark.parametrize("value", ["evt_1", "a/b?c#d", "..", "%41 é", HOSTILE, 7])

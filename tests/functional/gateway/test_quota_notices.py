@@ -32,7 +32,7 @@ def test_eighty_per_cent_and_all_of_a_quota_are_told_once_and_before_it_refuses(
     assert seen[3] == (True, ["QUOTA_80"])
     assert seen[4:] == [(ok, ["QUOTA_80", "QUOTA_100"]) for ok in (True, False, False)]
     assert call(number, Limit(kind=Kind.QUOTA, amount=5, start=DAY, end=2 * DAY))
-    notice = db.session.query(Notice).first()
+    notice = db.session.query(Notice).filter_by(kind="QUOTA_80").one()
     assert "4 of 5 calls are used" in notice.body
     assert notice.recipient
 
@@ -44,7 +44,7 @@ def test_a_quota_that_does_not_stop_says_that_calls_are_billed(app, factories):
         assert call(number, limit)
 
     assert told() == ["QUOTA_80", "QUOTA_100"]
-    assert "are billed" in db.session.query(Notice).first().body
+    assert "are billed" in db.session.query(Notice).filter_by(kind="QUOTA_100").one().body
 
 
 def test_bytes_are_told_when_they_are_weighed(app, factories):
