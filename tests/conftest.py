@@ -4,8 +4,9 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -125,6 +126,11 @@ def _prepare(url: str) -> str:
     engine = sa.create_engine(url)
     db.Model.metadata.drop_all(engine)
     db.Model.metadata.create_all(engine)
+    if engine.dialect.name == "postgresql":
+        # Tests end processes, never the server: what it has committed need not be on the disk.
+        with engine.begin() as connection:
+            name = connection.dialect.identifier_preparer.quote(str(engine.url.database))
+            connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")
     engine.dispose()
     return url
 
@@ -205,18 +211,26 @@ def _compiled_statements() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _compiled_routes() -> Iterator[None]:
-    """Compile what builds a route's address once for all apps: they all have the same routes."""
-    compile_builder = Rule._compile_builder
-    known: dict[tuple[str, str, bool], Callable[..., tuple[str, str]]] = {}
+    """Compile each route once for all apps of a kind: they all have the same ones."""
+    compile_rule = Rule.compile
+    known: dict[tuple[Hashable, ...], dict[str, Any]] = {}
 
-    def shared(self: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        key = (self.rule, repr(self.defaults), append_unknown)
+    def shared(self: Rule) -> None:
+        assert self.map is not None
+        kinds = tuple(self.map.converters.values())
+        key = (self.rule, repr(self.defaults), self.subdomain, self.host, self.merge_slashes, kinds)
         if key not in known:
-            known[key] = compile_builder(self, append_unknown)
-        return known[key]
+            before = set(vars(self))
+            compile_rule(self)
+            made = vars(self).keys() - before | {"_parts", "_trace", "_converters", "arguments"}
+            known[key] = {name: vars(self)[name] for name in made}
+            return
+        vars(self).update(known[key])
+        for name in ("_build", "_build_unknown"):
+            setattr(self, name, known[key][name].__func__.__get__(self))
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(Rule, "_compile_builder", shared)
+    patch.setattr(Rule, "compile", shared)
     yield
     patch.undo()
 
