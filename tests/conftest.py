@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 import time_machine
@@ -20,6 +21,12 @@ from werkzeug.routing import Rule
 
 from tests.support.browser import Browser
 from tests.support.factories import Factories
+
+# How long a draw or an example takes says how busy the machine is, and nothing of the portal.
+hypothesis.settings.register_profile(
+    "portal", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("portal")
 
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL_TESTS") == "1"
 SERVERS = {"postgresql": "TEST_POSTGRESQL_URL", "mysql": "TEST_MYSQL_URL"}

@@ -78,19 +78,46 @@ def freeze_ordinary(
 
     Returns how many batches were made; 0: what is left is late, or nothing is left.
     """
-    whose: Conditions = [_tally.c.tenant_id == tenant_id, *OPEN, _is_ordinary(now)]
+    after = 0
+    while (ends := _next_few(connection, tenant_id, now, after, limit)) is not None:
+        among = [_tally.c.tenant_id == tenant_id, _tally.c.subscription_id.between(*ends)]
+        made = _make_batches(connection, among, run_id, now, limit)
+        if made:
+            claim(connection, among, made)
+            return made
+        after = ends[1]
+    return 0
+
+
+def _next_few(
+    connection: Connection, tenant_id: int, now: datetime, after: int, limit: int
+) -> tuple[int, int] | None:
+    """Return the first and the last subscription of the next open tallies, so many at most.
+
+    Only by what stands in a tally itself: to ask what is sold of each that is open, for every few
+    of them, takes the longer the more there are.
+    """
     some = (
         select(_tally.c.subscription_id)
-        .where(*whose)
+        .where(
+            _tally.c.tenant_id == tenant_id,
+            _tally.c.subscription_id > after,
+            *OPEN,
+            _is_running(now),
+        )
         .order_by(_tally.c.subscription_id, _tally.c.period_start)
         .limit(limit)
         .subquery()
     )
     ends = select(func.min(some.c.subscription_id), func.max(some.c.subscription_id))
     first, last = connection.execute(ends).one()
-    if first is None:
-        return 0
-    among = [_tally.c.tenant_id == tenant_id, _tally.c.subscription_id.between(first, last)]
+    return None if first is None else (first, last)
+
+
+def _make_batches(
+    connection: Connection, among: Conditions, run_id: int | None, now: datetime, limit: int
+) -> int:
+    """Lock the ordinary tallies among some, and make a batch of each; return how many."""
     locked = (
         select(_tally)
         .where(*among, *OPEN, _is_ordinary(now))
@@ -99,11 +126,14 @@ def freeze_ordinary(
         .with_for_update(of=_tally)
         .subquery()
     )
-    made = connection.execute(
-        _batches_of(locked, run_id, now), execution_options={"preserve_rowcount": True}
-    ).rowcount
-    claim(connection, among, made)
-    return int(made)
+    statement = _batches_of(locked, run_id, now)
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+
+
+def _is_running(now: datetime) -> ColumnElement[bool]:
+    """Return whether the invoice of a tally's period still takes usage."""
+    end = _tally.c.period_end
+    return or_(end == 0, end > clock.epoch(now) - int(GRACE.total_seconds()))
 
 
 def _is_ordinary(now: datetime) -> ColumnElement[bool]:
@@ -114,7 +144,7 @@ def _is_ordinary(now: datetime) -> ColumnElement[bool]:
     start, end = _tally.c.period_start, _tally.c.period_end
     changed = _subscription.c.plan_since
     return and_(
-        or_(end == 0, end > clock.epoch(now) - int(GRACE.total_seconds())),
+        _is_running(now),
         _sold(
             _subscription.c.subscription_id == _tally.c.subscription_id,
             or_(changed <= start, and_(end != 0, changed >= end)),

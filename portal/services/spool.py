@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Table, insert, select, update
 
 from portal import clock
 from portal.models import KeyType, UsageSegment, UsageSpool
-from portal.services import ledger
+from portal.services import columns, ledger
 from portal.services.inserting import insert_missing
 from portal.services.ledger import HOUR_MS, Alike, Group, Groups
 
@@ -35,7 +35,6 @@ _SUM = struct.Struct("<I")
 #: What calls have in common as it stands, then time and size.
 _COMMON = struct.Struct("<BBHII")
 _GROUPED = struct.Struct(f"<{_COMMON.size}sQQ20x")
-_PACKED = struct.Struct("<II")
 #: Bytes of a record that are alike in many; id and checksum, behind them, are random.
 _PLAIN = 28
 CALL, ROUTE, WEIGHT = 1, 2, 3
@@ -332,25 +331,16 @@ def _belongs(entry: Entry, alike: Alike) -> bool:
 
 
 def packed(data: bytes, names: bytes = b"") -> bytes:
-    """Return records compressed: column by column, and the random ones as they are.
+    """Return records compressed.
 
     :param names: records that come before
     """
-    rows = (len(names) + len(data)) // SIZE
-    columns = [part[at::SIZE] for at in range(SIZE) for part in (names, data)]
-    alike = zlib.compress(b"".join(columns[: 2 * _PLAIN]), 1)
-    return b"".join((_PACKED.pack(rows, len(alike)), alike, *columns[2 * _PLAIN :]))
+    return columns.packed(SIZE, _PLAIN, names, data)
 
 
 def unpacked(stored: bytes) -> bytes:
     """Return records as they were before :func:`packed`."""
-    rows, length = _PACKED.unpack_from(stored)
-    rest = _PACKED.size + length
-    columns = zlib.decompress(stored[_PACKED.size : rest]) + stored[rest:]
-    data = bytearray(rows * SIZE)
-    for at in range(SIZE):
-        data[at::SIZE] = columns[at * rows : (at + 1) * rows]
-    return bytes(data)
+    return columns.unpacked(SIZE, stored)
 
 
 def entries(

@@ -7,7 +7,9 @@ a log. Product (``metered``): the configuration of ``deploy``, with the portal u
 behind it, its log of calls, and a ``flask usage tail --follow`` that counts the log at the same
 time: that has begun, and has counted what there was, before the load begins. ``logged`` is the
 same while nobody counts the log, ``unmetered`` without the log, so that ``metering_ratio`` is what
-the log costs. All alternate. Prints one JSON line.
+the log costs. ``question`` is the least that such a gateway costs: nginx asks the back end itself,
+keeps its 200 for a second by the key, takes nothing from it and logs nothing. All alternate.
+Prints one JSON line.
 
 Then the load runs once more while the counting process is killed (SIGKILL) again and again by
 others that take over: every line of the log has to be in the ledger once.
@@ -39,7 +41,28 @@ from tests.benchmarks import command, gateway
 from tests.benchmarks.gateway import DEPLOY, Load, Shop
 
 TARGET, TARGET_OF_LOG = 0.75, 0.87
-_NAMES = ("direct", "metered", "logged", "unmetered")
+_NAMES = ("direct", "metered", "logged", "unmetered", "question")
+_QUESTION = """
+proxy_cache_path {memory}/question levels=1:2 keys_zone=question:10m use_temp_path=off;
+access_log off;
+proxy_http_version 1.1;
+proxy_set_header Connection "";
+upstream backend {{ server 127.0.0.1:{back}; keepalive 32; }}
+server {{
+    listen 127.0.0.1:{listen};
+    location / {{ auth_request /question; proxy_pass http://backend; }}
+    location = /question {{
+        internal;
+        proxy_cache question;
+        proxy_cache_key $http_apikey;
+        proxy_cache_valid 200 1s;
+        proxy_cache_lock on;
+        open_file_cache max=10000 inactive=20s;
+        proxy_pass_request_body off;
+        proxy_pass_request_headers off;
+        proxy_pass http://backend;
+    }}
+}}"""
 
 
 class Bench:
@@ -52,7 +75,8 @@ class Bench:
         self.log = folder / "usage.log"
         self.script = gateway.load_script(folder, "calls", [f"{shop.place}/x"], shop.keys)
         back, self.portal_port = free_ports(2)
-        self.listen = dict(zip(("direct", "log", "none"), free_ports(3), strict=True))
+        names = ("direct", "log", "none", "question")
+        self.listen = dict(zip(names, free_ports(4), strict=True))
         self.portal = servers.start(shop.portal(self.portal_port))
         self.backend = servers.start(gateway.backend(folder, back))
         direct = (
@@ -65,6 +89,7 @@ class Bench:
             "direct": direct,
             "log": self._gateway(back, "log", str(self.log)),
             "none": self._gateway(back, "none", "off"),
+            "question": _QUESTION.format(memory=memory, back=back, listen=self.listen["question"]),
         }
         self.fronts = {
             name: servers.start(gateway.nginx(folder, name, http)) for name, http in fronts.items()
@@ -88,7 +113,7 @@ class Bench:
 
     def load(self, name: str, seconds: float) -> Load:
         """Load one of them; every call has to go through."""
-        front = {"direct": "direct", "unmetered": "none"}.get(name, "log")
+        front = {"metered": "log", "logged": "log", "unmetered": "none"}.get(name, name)
         tail = self._counting(name) if name == "metered" else None
         servers = [self.fronts[front], self.backend, self.portal, *([tail] if tail else [])]
         try:
@@ -178,6 +203,7 @@ def measure(url: str, folder: Path, keys: int, pairs: int, seconds: float) -> di
         "ratio": round(ratio, 2),
         "ratio_while_nobody_counts": round(_ratio(found, "logged", "direct"), 2),
         "target_ratio": TARGET,
+        "ratio_of_the_question_alone": round(_ratio(found, "question", "direct"), 2),
         "metering_ratio": round(of_log, 2),
         "target_metering_ratio": TARGET_OF_LOG,
         "kills": kills,

@@ -103,8 +103,16 @@ class Field:
 def compare(
     pairs: int, one: Callable[[], Measured], other: Callable[[], Measured]
 ) -> dict[str, Any]:
-    """Alternate two measurements; return the medians and the median of the pairs' ratios."""
-    rows = [(one(), other()) for _ in range(pairs + 1)][1:]  # The first of each fills caches.
+    """Alternate two measurements; return the medians and the median of the pairs' ratios.
+
+    Every other pair begins with the other one: what comes second finds larger tables.
+    """
+    rows = []
+    for number in range(pairs + 1):
+        first, second = (one, other) if number % 2 else (other, one)
+        row = first(), second()
+        rows.append(row if number % 2 else row[::-1])
+    rows = rows[1:]  # The first of each fills caches.
     sides = list(zip(*rows, strict=True))
     ratios = [second.rate / first.rate for first, second in rows]
     return {
