@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from portal.services import gateway_log, log_lines, usage
 
 CONFIGURATION = Path(__file__).resolve().parents[2] / "deploy" / "nginx-gateway.conf"
 VARIABLE = re.compile(r"\$([a-z_]+)")
+CONNECTIONS = count(1)
 
 
 def log_format() -> str:
@@ -32,7 +34,7 @@ def line(row: Subscription, **changes: str) -> str:
     """A line as nginx writes it, whose variables have the values of a usual call."""
     values = {
         "msec": f"{clock.now().timestamp():.3f}",
-        "request_id": uuid4().hex,
+        "portal_call": f"gateway-41-{next(CONNECTIONS)}-1-{clock.now().timestamp():.3f}",
         "portal_subscription": row.uuid,
         "portal_key_type": "PRODUCTION",
         "request_method": "GET",
