@@ -25,10 +25,11 @@ timeout = 60
 # A request in flight may be in a third try of a call to Stripe with 10 s each.
 graceful_timeout = 35
 
-# A worker is renewed now and then, so that a slow leak in any library stays small; the jitter
-# keeps the workers from doing so at once.
-max_requests = 20_000
-max_requests_jitter = 2_000
+# A worker is renewed now and then, so that a slow leak in any library stays small. The jitter is as
+# wide: workers that share the calls evenly would else begin anew in the same seconds, in which
+# nobody answers.
+max_requests = 100_000
+max_requests_jitter = 100_000
 
 # The heartbeat is a file: on a busy disk it would block the worker that it watches.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
