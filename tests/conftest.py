@@ -133,8 +133,9 @@ def _prepare(url: str) -> str:
     engine = sa.create_engine(url)
     db.Model.metadata.drop_all(engine)
     db.Model.metadata.create_all(engine)
-    if engine.dialect.name == "postgresql":
-        # Tests end processes, never the server: what it has committed need not be on the disk.
+    if worker and engine.dialect.name == "postgresql":
+        # A database of the tests' own. They end processes, never the server: what it has
+        # committed need not be on the disk.
         with engine.begin() as connection:
             name = connection.dialect.identifier_preparer.quote(str(engine.url.database))
             connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")
