@@ -147,6 +147,9 @@ def test_facts_and_rows_are_read(site):
     page = Browser(site.url_for("")).open("/list")
     assert page.fact("status") == "On hold ON_HOLD"
     assert page.rows("Two") == ["Two Edit"]
+    assert page.row("Two") == "Two Edit"
+    with pytest.raises(Surprise, match="has no row with Two, Save:"):
+        page.row("Two", "Save")
     with pytest.raises(Surprise, match="it has: Status"):
         page.fact("Owner")
 
@@ -175,6 +178,16 @@ def test_a_page_is_loaded_again_until_it_holds(httpserver: HTTPServer):
     assert browser.until(lambda page: page.heading == "done", "done").heading == "done"
     with pytest.raises(Surprise, match="did not come to more within 0 s"):
         browser.until(lambda page: page.heading == "more", "more", seconds=0)
+
+
+def test_a_row_is_awaited_though_its_words_stand_above_already(httpserver: HTTPServer):
+    bodies = iter(["<p>paid</p>", "<p>paid</p><ul><li>Tour: paid</li></ul>"])
+    httpserver.expect_request("/").respond_with_handler(
+        lambda _request: Response(f"<title>x</title><h1>x</h1>{next(bodies)}", mimetype="text/html")
+    )
+    browser = Browser(httpserver.url_for(""))
+    browser.open("/")
+    assert browser.await_row("paid") == "Tour: paid"
 
 
 @pytest.fixture

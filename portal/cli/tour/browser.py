@@ -100,6 +100,16 @@ class Page:
         found = [item.words for item in self.root.all("tr", "li", "article")]
         return [row for row in found if all(words in row for words in wanted)]
 
+    def row(self, *wanted: str) -> str:
+        """Return the words of the first row or entry that holds all these words.
+
+        :raise Surprise: if there is none, with what the page says
+        """
+        found = self.rows(*wanted)
+        if not found:
+            raise Surprise(f"{self.path} has no row with {', '.join(wanted)}: {self.glimpse}")
+        return found[0]
+
     def complaints(self) -> list[str]:
         """Return what no page may lack: a title and exactly one h1."""
         found = []
@@ -196,6 +206,15 @@ class Browser:
             time.sleep(AGAIN)
             self.reload()
         return self.page
+
+    def await_row(self, *wanted: str) -> str:
+        """Load the open page until a row or entry holds all these words; return its words.
+
+        Words that stand on the page are not enough: what stands above a page is read from the
+        database after its list, and may be newer.
+        """
+        named = " and ".join(wanted)
+        return self.until(lambda page: bool(page.rows(*wanted)), f"a row with {named}").row(*wanted)
 
     def _pick(self, items: list[Element], words: str, within: str, kind: str) -> Element:
         named = [item for item in items if forms.caption(item) == words]

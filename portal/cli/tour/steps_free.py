@@ -70,7 +70,7 @@ def sell_at_a_new_price(walk: Walk) -> str:
     walk.publisher.follow("Monetization")
     walk.publisher.page.says("Out of date")
     page = walk.publisher.press("Save").says("1.25 USD per month").says_not("Out of date")
-    return page.rows(FIXED, "price_")[0]
+    return page.row(FIXED, "price_")
 
 
 def end_what_runs(walk: Walk) -> str:

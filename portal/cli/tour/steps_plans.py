@@ -25,7 +25,7 @@ def create_a_fixed_plan(walk: Walk) -> str:
     walk.admin.open("/admin/plans/new")
     plan = _plan(FIXED, monetization_plan="FIXEDRATE", fixed_price="1.05")
     page = walk.admin.press("Save", plan).says(FIXED, "1.05 USD")
-    return page.rows(FIXED)[0]
+    return page.row(FIXED)
 
 
 def create_a_usage_plan(walk: Walk) -> str:
@@ -38,7 +38,7 @@ def create_a_usage_plan(walk: Walk) -> str:
         stop_on_quota_reach=False,
     )
     page = walk.admin.press("Save", plan).says(DYNAMIC, "0.0025 USD")
-    return page.rows(DYNAMIC)[0]
+    return page.row(DYNAMIC)
 
 
 def refuse_a_price_that_cannot_be_charged(walk: Walk) -> str:

@@ -19,7 +19,7 @@ def buy_bronze(walk: Walk) -> str:
     status = acts.await_status(walk, place, "UNBLOCKED")
     acts.await_call(walk, walk.recall(f"the key of {APPLICATION}"), 200)
     page = walk.developer.follow("View Invoice")
-    return f"{status}; {page.rows('9.99 USD', 'Paid')[0]}"
+    return f"{status}; {page.row('9.99 USD', 'Paid')}"
 
 
 def fail_a_renewal(walk: Walk) -> str:
@@ -141,8 +141,7 @@ def read_the_notice(walk: Walk) -> str:
     words = "a payment failed, access until"
     walk.developer.open("/devportal/notices").says(words)
     walk.admin.open("/admin/mailbox")
-    page = walk.admin.until(lambda page: words in page.words, "the letter")
-    return page.rows(words)[0]
+    return walk.admin.await_row(words)
 
 
 def pay_within_grace(walk: Walk) -> str:
@@ -150,21 +149,21 @@ def pay_within_grace(walk: Walk) -> str:
     page = _to_invoice(walk, "Pay now")
     walk.developer.press(_button(page), acts.card_form()).says("Paid")
     walk.developer.open("/devportal/notices")
-    page = walk.developer.until(lambda page: "paid, access goes on" in page.words, "good news")
-    return f"{page.rows('paid, access goes on')[0][:60]}…; {_configure(walk, '0')}"
+    news = walk.developer.await_row("paid, access goes on")
+    return f"{news[:60]}…; {_configure(walk, '0')}"
 
 
 def list_the_invoices(walk: Walk) -> str:
     """List all invoices as the developer: the estimate first, then what is paid."""
     page = walk.developer.open("/devportal/invoices").says("Next invoices", "Estimate", "PDF")
-    return page.rows("Paid", "9.99 USD")[0]
+    return page.row("Paid", "9.99 USD")
 
 
 def see_the_revenue(walk: Walk) -> str:
     """See the revenue as the publisher; the paid figure opens its invoices."""
     walk.publisher.open("/publisher/revenue?by=plan")
     page = walk.publisher.page.says("Bronze", "Net")
-    row = page.rows("Bronze", "USD")[0]
+    row = page.row("Bronze", "USD")
     page = walk.publisher.open("/publisher/revenue/invoices?figure=paid").says("Paid")
     expect(len(page.rows("9.99 USD", "Paid")) > 1, "The figure opens no invoices.")
     return row
