@@ -49,9 +49,11 @@ def admit(
     if refusal is not None or subscriber is None:
         cause = refusal or Refusal.NO_SUBSCRIPTION
         raise Refused(cause, link=_page(found.target, subscriber))
-    limits = quotas.limits_at(subscriber.limits, now)
-    count = gate.leases.admit if counts else gate.leases.look
-    states = count(subscriber.subscription_id, limits)
+    number, plan = subscriber.subscription_id, subscriber.limits
+    if counts:
+        states = gate.leases.admit(number, quotas.limits_at(plan, now))
+    else:
+        states = gate.looks.look(number, plan, now)
     headers = quotas.headers(states, now)
     spent = next((state for state in states if state.refused), None)
     if spent is not None:

@@ -30,8 +30,6 @@ CRUMB, CRUMB_SECONDS = 100_000, 10.0
 #: For how long a limit that is used up is believed to be so.
 BELIEVE_SECONDS = 0.2
 MOST = 50_000
-#: How old a count may be where it is only looked at.
-LOOK_SECONDS = 0.5
 
 Opening = Callable[[], AbstractContextManager[Connection]]
 
@@ -60,18 +58,13 @@ class _Lease:
 class Leases:
     """The leases of one process; every method may be called by many threads at once.
 
-    :param reading: opens a connection
     :param writing: opens a transaction that writes, and commits it
     """
 
-    def __init__(
-        self, reading: Opening, writing: Opening, tick: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._reading = reading
+    def __init__(self, writing: Opening, tick: Callable[[], float] = time.monotonic) -> None:
         self._writing = writing
         self._tick = tick
         self._held: dict[tuple[int, str], _Lease] = {}
-        self._seen: dict[int, tuple[float, tuple[State, ...]]] = {}
         self._adding = Lock()
 
     def admit(self, subscription_id: int, limits: tuple[Limit, ...]) -> tuple[State, ...]:
@@ -96,22 +89,6 @@ class Leases:
             if not limit.in_bytes:
                 handed.append(lease)
         return tuple(states)
-
-    def look(self, subscription_id: int, limits: tuple[Limit, ...]) -> tuple[State, ...]:
-        """Return how each limit stood a moment ago, and which would refuse a call; count nothing.
-
-        :raise sqlalchemy.exc.SQLAlchemyError: if the database is needed and does not answer
-        """
-        now = self._tick()
-        seen = self._seen.get(subscription_id)
-        if seen is not None and seen[0] > now and _same(seen[1], limits):
-            return seen[1]
-        with self._reading() as connection:
-            states = quotas.look(connection, subscription_id, limits)
-        if len(self._seen) >= MOST:
-            self._seen.clear()
-        self._seen[subscription_id] = (now + LOOK_SECONDS, states)
-        return states
 
     def _lease(self, subscription_id: int, limit: Limit) -> _Lease:
         place = (subscription_id, limit.kind)
@@ -214,7 +191,3 @@ def _is_idle(lease: _Lease, now: float) -> bool:
 def _put_back(lease: _Lease) -> None:
     with lease.lock:
         lease.left += 1
-
-
-def _same(states: tuple[State, ...], limits: tuple[Limit, ...]) -> bool:
-    return tuple(state.limit for state in states) == limits

@@ -20,6 +20,7 @@ from portal.extensions import WRITES, db
 from portal.flows import draining
 from portal.gateway.known import Known
 from portal.gateway.leases import Leases
+from portal.gateway.looks import Looks
 from portal.gateway.recorder import Line, Recorder
 from portal.services import resources, spool
 from portal.services.resources import Resources
@@ -47,7 +48,8 @@ class Gate:
         with app.app_context():
             self.engine: Engine = db.engine
         self.known = Known(self.engine)
-        self.leases = Leases(self.engine.connect, self.writing)
+        self.leases = Leases(self.writing)
+        self.looks = Looks(self.engine.connect)
         self.recorder = Recorder(draining.folder_of(app.extensions["portal_settings"]))
         self._resources: dict[int, tuple[int, Resources]] = {}
         #: Where background work is done at once, calls are counted at once too.

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, case, select, tuple_, update
@@ -21,6 +22,9 @@ from portal.services.decisions import Refusal
 from portal.services.inserting import insert_missing, parts
 
 _TABLE: Table = QuotaUse.__table__  # type: ignore[assignment]
+_COUNTS = select(
+    _TABLE.c.subscription_id, _TABLE.c.kind, _TABLE.c.used, _TABLE.c.window_start
+).where(_TABLE.c.subscription_id.in_(bindparam("subs", expanding=True)))
 _SECONDS = {"sec": 1, "min": 60, "hours": 3600, "days": 86_400}
 _BYTES = {"KB": 1024, "MB": 1024 * 1024}
 
@@ -90,11 +94,17 @@ class State:
 
 def limits_at(plan: PlanLimits, now: datetime) -> tuple[Limit, ...]:
     """Return the plan's limits in the windows that contain ``now``, the shortest first."""
+    return _limits_at(plan, clock.epoch(now))
+
+
+# Every call asks, and within a second the answer is the same for all callers of a plan.
+@lru_cache(4096)
+def _limits_at(plan: PlanLimits, second: int) -> tuple[Limit, ...]:
     found = []
     if plan.rate_limit_count is not None and plan.rate_limit_time_unit is not None:
-        start, end = _window(now, 1, plan.rate_limit_time_unit)
+        start, end = _window(second, 1, plan.rate_limit_time_unit)
         found.append(Limit(kind=Kind.BURST, amount=plan.rate_limit_count, start=start, end=end))
-    start, end = _window(now, plan.unit_time, plan.time_unit)
+    start, end = _window(second, plan.unit_time, plan.time_unit)
     in_bytes = plan.quota_type == QuotaType.BANDWIDTH
     amount = plan.quota * _BYTES[plan.quota_unit or "KB"] if in_bytes else plan.quota
     found.append(
@@ -110,11 +120,12 @@ def limits_at(plan: PlanLimits, now: datetime) -> tuple[Limit, ...]:
     return tuple(found)
 
 
-def _window(now: datetime, count: int, unit: str) -> tuple[int, int]:
+def _window(second: int, count: int, unit: str) -> tuple[int, int]:
     if unit in _SECONDS:
         length = _SECONDS[unit] * count
-        start = clock.epoch(now) // length * length
+        start = second // length * length
         return start, start + length
+    now = clock.from_epoch(second)
     months = count * (12 if unit == "years" else 1)
     first = (now.year * 12 + now.month - 1) // months * months
     return _month_start(first), _month_start(first + months)
@@ -182,19 +193,27 @@ def look(
     connection: Connection, subscription_id: int, limits: tuple[Limit, ...]
 ) -> tuple[State, ...]:
     """Return how each limit stands now, and which would refuse the next call; counts nothing."""
-    rows = connection.execute(
-        select(_TABLE.c.kind, _TABLE.c.used, _TABLE.c.window_start).where(
-            _TABLE.c.subscription_id == subscription_id
-        )
-    ).all()
-    counts = {row.kind: row for row in rows}
-    states = []
-    for limit in limits:
-        row = counts.get(limit.kind)
-        used = int(row.used) if row and row.window_start >= limit.start else 0
-        spent = limit.stops and used >= limit.amount
-        states.append(State(limit=limit, used=used, refused=spent))
-    return tuple(states)
+    return look_many(connection, {subscription_id: limits})[subscription_id]
+
+
+def look_many(
+    connection: Connection, asked: Mapping[int, tuple[Limit, ...]]
+) -> dict[int, tuple[State, ...]]:
+    """Return by subscription how each limit stands now; one query for each 500 subscriptions."""
+    counts = {
+        (row.subscription_id, row.kind): row
+        for part in parts(list(asked))
+        for row in connection.execute(_COUNTS, {"subs": part})
+    }
+    return {
+        sub: tuple(_state(counts.get((sub, limit.kind)), limit) for limit in limits)
+        for sub, limits in asked.items()
+    }
+
+
+def _state(row: Any, limit: Limit) -> State:
+    used = int(row.used) if row is not None and row.window_start >= limit.start else 0
+    return State(limit=limit, used=used, refused=limit.stops and used >= limit.amount)
 
 
 def add(connection: Connection, subscription_id: int, limit: Limit, amount: int) -> None:

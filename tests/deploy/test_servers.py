@@ -21,7 +21,8 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ECHO = """
 import json
 def app(environ, start_response):
-    start_response("200 OK", [("Content-Type", "application/json")])
+    status = "403 No" if environ["PATH_INFO"].endswith("/refused") else "200 OK"
+    start_response(status, [("Content-Type", "application/json")])
     keys = [key for key in environ if key.startswith("HTTP_")] + ["wsgi.url_scheme"]
     return [json.dumps({key: environ[key] for key in keys}).encode()]
 """
@@ -66,6 +67,22 @@ def test_gunicorn_logs_paths_without_their_queries(servers: Servers, tmp_path: P
     log = web.log.read_text()
     assert '"GET /oauth2/authorize" 200' in log
     assert "s3cret" not in log
+
+
+def test_gunicorn_leaves_the_log_of_calls_to_the_gateway_that_asked(
+    servers: Servers, tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    web = servers.start(configured_gunicorn(tmp_path, port))
+    servers.wait_until_answers(web, f"http://127.0.0.1:{port}/")
+    asked(f"http://127.0.0.1:{port}/gateway/authorize?meter=log")
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        asked(f"http://127.0.0.1:{port}/gateway/authorize/refused")
+    asked(f"http://127.0.0.1:{port}/gateway/weather/1.0")
+    servers.stop()
+    lines = [line for line in web.log.read_text().splitlines() if "/gateway/" in line]
+    assert ['"GET /gateway/authorize/refused" 403' in line for line in lines] == [True, False]
+    assert '"GET /gateway/weather/1.0" 200' in lines[1]
 
 
 @pytest.fixture

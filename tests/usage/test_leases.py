@@ -44,7 +44,7 @@ def process(app: Flask):
             connection.commit()
 
     def make(tick=lambda: 0.0) -> Leases:
-        made = Leases(engine.connect, writing, tick)
+        made = Leases(writing, tick)
         made.opened = opened
         return made
 
