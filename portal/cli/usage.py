@@ -23,7 +23,7 @@ from portal.web.engines import engine_of, settings
 OPERATOR = "command"
 #: How long a log is left alone between two readings, so that each reads many lines; limits are
 #: counted as late as this.
-FOLLOW_SECONDS = 0.5
+FOLLOW_SECONDS = 1.0
 
 
 @click.group()

@@ -22,8 +22,11 @@ from portal.services.quotas import Limit, PlanLimits, State
 
 log = structlog.get_logger()
 
-#: How old a count may be, and from when it is read along with others, if it was asked for.
+#: How old a count may be, and from when it is read along with others.
 LOOK_SECONDS, ALONG_SECONDS = 0.5, 0.25
+#: Who was asked for within this time is read along. A gateway that keeps decisions for a second
+#: asks once in it, and any of the workers.
+ASKED_SECONDS = 5.0
 #: How many subscriptions are read along, and how many are remembered.
 TOGETHER, MOST = 500, 50_000
 
@@ -33,15 +36,16 @@ Opening = Callable[[], AbstractContextManager[Connection]]
 class _Seen:
     """How the limits of a subscription stood when they were read."""
 
-    __slots__ = ("asked", "limits", "plan", "read_at", "states", "until")
+    __slots__ = ("asked_at", "limits", "plan", "read_at", "states", "until")
 
-    def __init__(self, plan: PlanLimits, limits: tuple[Limit, ...], read_at: float) -> None:
+    def __init__(
+        self, plan: PlanLimits, limits: tuple[Limit, ...], states: tuple[State, ...], read_at: float
+    ) -> None:
         self.plan = plan
         self.limits = limits
-        self.read_at = read_at
+        self.states = states
+        self.read_at = self.asked_at = read_at
         self.until = read_at + LOOK_SECONDS
-        self.states: tuple[State, ...] = ()
-        self.asked = False
 
 
 class Looks:
@@ -54,8 +58,8 @@ class Looks:
         self._reading = reading
         self._tick = tick
         self._seen: dict[int, _Seen] = {}
-        #: Those asked for since they were read, the longest ago first; each once.
-        self._again: deque[tuple[int, _Seen]] = deque()
+        #: Those that may be read along, the one that was read first in front; each once.
+        self._read: deque[tuple[int, _Seen]] = deque()
         self._turn = Lock()
 
     def look(self, subscription_id: int, plan: PlanLimits, now: datetime) -> tuple[State, ...]:
@@ -70,22 +74,21 @@ class Looks:
             with self._turn:
                 found = self._known(subscription_id, limits)
                 if found is None:
-                    found = self._read(subscription_id, plan, now)
+                    found = self._ask(subscription_id, plan, now)
         return found.states
 
     def _known(self, subscription_id: int, limits: tuple[Limit, ...]) -> _Seen | None:
         seen = self._seen.get(subscription_id)
-        if seen is None or seen.until <= self._tick() or seen.limits != limits:
+        if seen is None:
             return None
-        if not seen.asked:
-            seen.asked = True
-            self._again.append((subscription_id, seen))
-        return seen
+        seen.asked_at = now = self._tick()
+        return seen if now < seen.until and seen.limits == limits else None
 
-    def _read(self, subscription_id: int, plan: PlanLimits, now: datetime) -> _Seen:
+    def _ask(self, subscription_id: int, plan: PlanLimits, now: datetime) -> _Seen:
         began = self._tick()
-        asked = {subscription_id: plan} | self._due(began)
-        limits = {each: quotas.limits_at(asked[each], now) for each in asked}
+        along = self._along(began)
+        plans = {each: seen.plan for each, seen in along.items()} | {subscription_id: plan}
+        limits = {each: quotas.limits_at(plans[each], now) for each in plans}
         try:
             with self._reading() as connection:
                 states = quotas.look_many(connection, limits)
@@ -93,23 +96,25 @@ class Looks:
             return self._as_it_was(subscription_id, plan, limits[subscription_id], error)
         if len(self._seen) >= MOST:
             self._seen.clear()
-        for each, plan_of_it in asked.items():
-            seen = _Seen(plan_of_it, limits[each], began)
-            seen.states = states[each]
+        for each, its_plan in plans.items():
+            seen = _Seen(its_plan, limits[each], states[each], began)
+            if each in along:
+                seen.asked_at = along[each].asked_at
             self._seen[each] = seen
+            self._read.append((each, seen))
         return self._seen[subscription_id]
 
-    def _due(self, now: float) -> dict[int, PlanLimits]:
-        """Take out who was asked for and is read along now."""
-        due: dict[int, PlanLimits] = {}
-        while self._again and len(due) < TOGETHER:
-            each, seen = self._again[0]
+    def _along(self, now: float) -> dict[int, _Seen]:
+        """Take out who is read along now: who was asked for lately, and was read a while ago."""
+        found: dict[int, _Seen] = {}
+        while self._read and len(found) < TOGETHER:
+            each, seen = self._read[0]
             if now - seen.read_at < ALONG_SECONDS:
                 break
-            self._again.popleft()
-            if self._seen.get(each) is seen:
-                due[each] = seen.plan
-        return due
+            self._read.popleft()
+            if self._seen.get(each) is seen and now - seen.asked_at <= ASKED_SECONDS:
+                found[each] = seen
+        return found
 
     def _as_it_was(
         self,
@@ -125,8 +130,8 @@ class Looks:
             raise error
         log.warning("gateway_is_static", error=type(error).__name__)
         before = {state.limit: state for state in last.states}
-        seen = _Seen(plan, limits, last.read_at)
-        seen.states = tuple(before.get(limit) or State(limit=limit, used=0) for limit in limits)
+        states = tuple(before.get(limit) or State(limit=limit, used=0) for limit in limits)
+        seen = _Seen(plan, limits, states, last.read_at)
         # A database that hangs is not asked by every call.
         seen.until = now + RETRY_SECONDS
         self._seen[subscription_id] = seen

@@ -7,7 +7,8 @@ and one that is copied or restored from a backup is not counted twice.
 
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,10 @@ def drain(connection: Connection, path: Path, *, portion: int = PORTION) -> int:
     data = data[: data.rfind(b"\n") + 1]
     if not data:
         return 0
-    calls = log_lines.read(data)
-    if calls:
-        _count(connection, calls)
-        _keep(connection, row, data, list(calls.values()))
+    totals = log_lines.totals(data)
+    if totals:
+        _count(connection, totals, data)
+        _keep(connection, row, data, totals.values())
     connection.execute(
         update(_spool)
         .where(_spool.c.spool_id == row.spool_id)
@@ -69,37 +70,54 @@ def drain(connection: Connection, path: Path, *, portion: int = PORTION) -> int:
     return len(data)
 
 
-def _count(connection: Connection, calls: log_lines.Calls) -> None:
-    places = log_places.find(connection, {kind.subscription for kind in calls})
-    alike = _alike(calls, places)
-    groups = {which: _together(some) for which, some in alike.items()}
+def _count(connection: Connection, totals: log_lines.Totals, data: bytes) -> None:
+    places = log_places.find(connection, {kind.subscription for kind in totals})
+
+    @cache
+    def apart() -> dict[Alike, Some]:
+        return _apart(log_lines.calls(data), places)
 
     def split(which: Alike, moment: int) -> Group:
-        return _together([(at, size) for at, size in alike[which] if at >= moment])
+        return _together([(at, size) for at, size in apart()[which] if at >= moment])
 
+    hours = {at // HOUR_MS for total in totals.values() for at in (total.first, total.last)}
+    if len(hours) == 1:
+        groups = _of_hour(hours.pop(), totals, places)
+    else:
+        groups = {which: _together(some) for which, some in apart().items()}
     if groups:
         ledger.count(connection, groups, split)
     _count_limits(connection, places, groups, split)
 
 
-def _alike(calls: log_lines.Calls, places: Mapping[str, log_places.Place]) -> dict[Alike, Some]:
-    """Put calls together that are counted under the same."""
+def _of_hour(hour: int, totals: log_lines.Totals, places: log_places.Places) -> ledger.Groups:
+    """Put calls of one hour together that are counted under the same."""
+    found: ledger.Groups = {}
+    for kind, total in totals.items():
+        place = places.get(kind.subscription)
+        if place is None:
+            log.error("usage_of_nobody", subscription=kind.subscription, calls=total.calls)
+            continue
+        which = place.alike(hour, kind)
+        known = found.get(which)
+        found[which] = total if known is None else known.plus(total)
+    return found
+
+
+def _apart(calls: log_lines.Calls, places: log_places.Places) -> dict[Alike, Some]:
+    """Return the calls of several hours by what they are counted under."""
     found: defaultdict[Alike, Some] = defaultdict(list)
     for kind, some in calls.items():
         place = places.get(kind.subscription)
         if place is None:
             log.error("usage_of_nobody", subscription=kind.subscription, calls=len(some))
             continue
-        what = kind.method, place.resource_of(kind.path), kind.status, kind.key_type
         for hour, those in _by_hour(some):
-            found[Alike(place.subscription_id, hour, *what)] += those
+            found[place.alike(hour, kind)] += those
     return found
 
 
 def _by_hour(some: Some) -> Iterable[tuple[int, Some]]:
-    hours = {at // HOUR_MS for at, _ in some}
-    if len(hours) == 1:
-        return [(hours.pop(), some)]
     found: defaultdict[int, Some] = defaultdict(list)
     for call in some:
         found[call[0] // HOUR_MS].append(call)
@@ -113,7 +131,7 @@ def _together(some: Some) -> Group:
 
 def _count_limits(
     connection: Connection,
-    places: Mapping[str, log_places.Place],
+    places: log_places.Places,
     groups: ledger.Groups,
     split: ledger.Split,
 ) -> None:
@@ -135,15 +153,15 @@ def _count_limits(
         quotas.add_many(connection, used)
 
 
-def _keep(connection: Connection, row: Any, data: bytes, calls: list[Some]) -> None:
+def _keep(connection: Connection, row: Any, data: bytes, totals: Collection[Group]) -> None:
     connection.execute(
         insert(_segment).values(
             spool_id=row.spool_id,
             offset=row.offset,
             format=FORMAT,
-            calls=sum(map(len, calls)),
-            first_at=min(map(min, calls))[0],
-            last_at=max(map(max, calls))[0],
+            calls=sum(total.calls for total in totals),
+            first_at=min(total.first for total in totals),
+            last_at=max(total.last for total in totals),
             records=zlib.compress(data, 1),
             created_at=clock.now(),
         )

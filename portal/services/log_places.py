@@ -9,6 +9,8 @@ from sqlalchemy import Connection, Table, select
 from portal.models import Api, Policy, PolicyVersion, Subscription
 from portal.services import resources
 from portal.services.inserting import parts
+from portal.services.ledger import Alike
+from portal.services.log_lines import Kind
 from portal.services.quotas import PlanLimits, limits_of
 from portal.services.resources import Resources
 
@@ -28,8 +30,17 @@ class Place:
         _, found, inside = path.partition(f"/{self.context}/{self.version}")
         return self.resources.of(inside if found else path)
 
+    def alike(self, hour: int, kind: Kind) -> Alike:
+        """Return under what calls of a kind are counted in an hour."""
+        resource = self.resource_of(kind.path)
+        return Alike(self.subscription_id, hour, kind.method, resource, kind.status, kind.key_type)
 
-def find(connection: Connection, uuids: Collection[str]) -> dict[str, Place]:
+
+Places = dict[str, Place]
+"""The places of subscriptions by their uuid."""
+
+
+def find(connection: Connection, uuids: Collection[str]) -> Places:
     """Return the place of each subscription that there is; one query for 500 of them."""
     subscription: Table = Subscription.__table__  # type: ignore[assignment]
     api: Table = Api.__table__  # type: ignore[assignment]

@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, case, select, tuple_, update
+from sqlalchemy import Connection, Select, Table, bindparam, case, select, update
 
 from portal import clock
 from portal.models.policy import QuotaType
@@ -25,6 +25,7 @@ _TABLE: Table = QuotaUse.__table__  # type: ignore[assignment]
 _COUNTS = select(
     _TABLE.c.subscription_id, _TABLE.c.kind, _TABLE.c.used, _TABLE.c.window_start
 ).where(_TABLE.c.subscription_id.in_(bindparam("subs", expanding=True)))
+_LOCKED = _COUNTS.order_by(_TABLE.c.subscription_id, _TABLE.c.kind).with_for_update()
 _SECONDS = {"sec": 1, "min": 60, "hours": 3600, "days": 86_400}
 _BYTES = {"KB": 1024, "MB": 1024 * 1024}
 
@@ -268,19 +269,13 @@ def _opened_all(
 
 
 def _locked(connection: Connection, places: list[tuple[int, str]]) -> dict[tuple[int, str], Any]:
-    columns = _TABLE.c
-    query = (
-        select(columns.subscription_id, columns.kind, columns.used, columns.window_start)
-        .where(
-            tuple_(columns.subscription_id, columns.kind).in_(bindparam("places", expanding=True))
-        )
-        .order_by(columns.subscription_id, columns.kind)
-        .with_for_update()
-    )
+    """Lock the rows of these limits, and of any other limit of the same subscriptions."""
+    some = set(places)
     return {
         (row.subscription_id, row.kind): row
-        for part in parts(places)
-        for row in connection.execute(query, {"places": part})
+        for part in parts(sorted({sub for sub, _ in places}))
+        for row in connection.execute(_LOCKED, {"subs": part})
+        if (row.subscription_id, row.kind) in some
     }
 
 

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from unittest.mock import patch
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -11,6 +13,7 @@ from portal.extensions import db
 from portal.flows import draining
 from portal.models import KeyType, QuotaUse, UsageSegment
 from portal.services import ledger, log_lines, usage
+from portal.services.ledger import Group
 from portal.services.log_lines import Calls, Kind
 from tests.usage.conftest import MONTH, NOW
 
@@ -45,15 +48,19 @@ def _written(values: dict[str, str], *, ascii_: bool) -> bytes:
 def _by_themselves(data: bytes) -> Calls:
     found: Calls = {}
     for line in log_lines.parse(data):
-        kind = Kind(line.subscription, line.key_type, line.method, line.path, line.status)
-        found.setdefault(kind, []).append((line.at, line.bytes))
+        found.setdefault(line.kind, []).append((line.at, line.bytes))
     return found
 
 
-@given(lines=st.lists(_LINES, max_size=8), ascii_=st.booleans(), broken=st.binary(max_size=9))
-@example(lines=[], ascii_=True, broken=b'x{"at":1.000')
+@given(
+    lines=st.lists(_LINES, max_size=8),
+    ascii_=st.booleans(),
+    broken=st.binary(max_size=9),
+    at_a_time=st.sampled_from([1, 300, 1 << 16]),
+)
+@example(lines=[], ascii_=True, broken=b'x{"at":1.000', at_a_time=1)
 def test_many_lines_say_what_each_says(
-    lines: list[dict[str, str]], ascii_: bool, broken: bytes
+    lines: list[dict[str, str]], ascii_: bool, broken: bytes, at_a_time: int
 ) -> None:
     some = [_written(each, ascii_=ascii_) for each in lines]
     for part in (broken.replace(b"\n", b"").replace(b"\r", b""), b"x" + b"".join(some[:1])):
@@ -61,11 +68,18 @@ def test_many_lines_say_what_each_says(
     data = b"".join(each + b"\n" for each in some)
 
     expected = _by_themselves(data)
-    found = log_lines.read(data)
+    with patch.object(log_lines, "_SOME", at_a_time):
+        found, totals = log_lines.calls(data), log_lines.totals(data)
     assert found.keys() == expected.keys()
     assert {kind: sorted(calls) for kind, calls in found.items()} == {
         kind: sorted(calls) for kind, calls in expected.items()
     }
+    assert totals == {kind: _added(some) for kind, some in expected.items()}
+
+
+def _added(calls: list[tuple[int, int]]) -> Group:
+    times = [at for at, _ in calls]
+    return Group(len(calls), sum(size for _, size in calls), min(times), max(times))
 
 
 def test_the_usual_line_is_read_without_json(monkeypatch) -> None:
@@ -83,9 +97,11 @@ def test_the_usual_line_is_read_without_json(monkeypatch) -> None:
         },
         ascii_=True,
     )
-    monkeypatch.delattr(log_lines, "parse")
+    monkeypatch.setattr(log_lines, "_objects", lambda data: pytest.fail("as JSON") if data else [])
     kind = Kind("one", KeyType.PRODUCTION, "GET", "/rates/1.0/x", 200)
-    assert log_lines.read((line + b"\n") * 3) == {kind: [(1_779_278_400_250, 512)] * 3}
+    at = 1_779_278_400_250
+    assert log_lines.calls((line + b"\n") * 3) == {kind: [(at, 512)] * 3}
+    assert log_lines.totals((line + b"\n") * 3) == {kind: Group(3, 1536, at, at)}
 
 
 def test_a_log_is_cut_where_an_hour_a_period_and_a_window_end(
