@@ -4,11 +4,16 @@ The requests are what each of them sends by its documentation: nginx ``auth_requ
 ForwardAuth, Envoy ext_authz over HTTP with a path prefix, APISIX forward-auth.
 """
 
+import time
+
 import pytest
+import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
 from portal import clock
 from portal.extensions import db
+from portal.gateway.known import STATIC_SECONDS
+from portal.gateway.process import gate_of
 from portal.services import quotas
 from portal.services.decisions import Refusal
 from tests.functional.gateway.conftest import Caller, MakeCaller
@@ -116,6 +121,29 @@ def test_where_the_log_counts_a_decision_only_looks(make_caller: MakeCaller) -> 
     for _ in range(5):
         assert nginx(caller, caller.key, _path(caller)).status_code == 200
     assert _used(caller) == 0
+
+
+def test_where_the_log_counts_an_outage_stops_nobody_who_was_let_through(
+    make_caller: MakeCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller, stranger = make_caller(), make_caller()
+    assert nginx(caller, caller.key, _path(caller)).status_code == 200
+    gate = gate_of(caller.client.application)
+    now = time.monotonic() + STATIC_SECONDS - 1
+
+    def away() -> None:
+        raise sa.exc.OperationalError("connect", {}, Exception("away"))
+
+    for part in (gate.known, gate.looks):
+        monkeypatch.setattr(part, "_tick", lambda: now)
+    monkeypatch.setattr(gate.known, "_engine", type("Away", (), {"connect": staticmethod(away)}))
+    monkeypatch.setattr(gate.looks, "_reading", away)
+    answer = nginx(caller, caller.key, _path(caller))
+    assert answer.status_code == 200
+    assert answer.headers["RateLimit"].startswith('"quota";r=')
+    assert nginx(stranger, stranger.key, _path(stranger)).status_code == 503
+    now += 2
+    assert nginx(caller, caller.key, _path(caller)).status_code == 503
 
 
 def test_nobody_is_let_into_one_api_by_naming_another(make_caller: MakeCaller) -> None:
