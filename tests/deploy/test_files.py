@@ -1,10 +1,14 @@
 """The files an operator starts from say what the code says."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from packaging.requirements import Requirement
 
 from portal.config import Settings
@@ -66,3 +70,24 @@ def test_the_units_run_what_the_project_installs() -> None:
         assert "wsgi:app" in command[0][1]
         assert "User=portal" in text
     assert (ROOT / "deploy" / "gunicorn.conf.py").exists()
+
+
+def test_what_a_server_has_loaded_is_never_looked_through_again(tmp_path: Path) -> None:
+    """A full look through all that is imported would stop every request of the process."""
+    env = {
+        "PATH": os.environ["PATH"],
+        "SECRET_KEY": "a-secret-key-that-is-only-for-this-test-0123456",
+        "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'portal.sqlite3'}",
+        "PORTAL_INSTANCE": str(tmp_path / "instance"),
+    }
+    script = "import gc, wsgi; print(gc.isenabled(), gc.get_freeze_count() > len(gc.get_objects()))"
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.split() == ["True", "True"]
