@@ -60,7 +60,9 @@ class OneLineACall(Logger):
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> None:
         """Write the line of a request."""
-        asked = environ["PATH_INFO"].startswith("/gateway/authorize")
+        # gunicorn also writes a line of what it could not read, which has no path.
+        path = environ.get("PATH_INFO", "")
+        asked = path == "/gateway/authorize" or path.startswith("/gateway/authorize/")
         if not asked or resp.status_code != 200:
             super().access(resp, req, environ, request_time)
 

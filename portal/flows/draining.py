@@ -43,7 +43,8 @@ def drain_here() -> int:
 def drain_log(log_path: Path) -> int:
     """Bring what is new in an nginx log, and in those it was rotated to, into the ledger.
 
-    Rotated by renaming (logrotate's default), never by ``copytruncate``. Returns the bytes.
+    Rotated by renaming (logrotate's default), never by ``copytruncate``. Returns the bytes. A log
+    that cannot be counted is tried again the next time, and holds up no other one.
     """
     total = 0
     for path in sorted(log_path.parent.glob(f"{log_path.name}*")):
@@ -56,6 +57,9 @@ def drain_log(log_path: Path) -> int:
         except FileNotFoundError:
             # It was rotated away just now; it is found under its new name the next time.
             continue
+        except Exception:
+            db.session.rollback()
+            log.exception("drain_failed", file=path.name)
     return total
 
 

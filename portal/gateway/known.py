@@ -107,7 +107,10 @@ class Known:
         if not self._asking.acquire(blocking=has_to_wait):
             return
         try:
-            if self._tick() - self._asked_at >= ASK_AFTER or local != self._local:
+            now = self._tick()
+            is_old = now - self._asked_at >= ASK_AFTER or local != self._local
+            # Who waited while the database hung does not ask it in turn.
+            if is_old and now >= self._retry_at:
                 self._hear(local)
         finally:
             self._asking.release()

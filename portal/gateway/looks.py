@@ -36,16 +36,13 @@ Opening = Callable[[], AbstractContextManager[Connection]]
 class _Seen:
     """How the limits of a subscription stood when they were read."""
 
-    __slots__ = ("asked_at", "limits", "plan", "read_at", "states", "until")
+    __slots__ = ("asked_at", "held", "plan", "read_at")
 
-    def __init__(
-        self, plan: PlanLimits, limits: tuple[Limit, ...], states: tuple[State, ...], read_at: float
-    ) -> None:
+    def __init__(self, plan: PlanLimits, read_at: float, states: tuple[State, ...]) -> None:
         self.plan = plan
-        self.limits = limits
-        self.states = states
         self.read_at = self.asked_at = read_at
-        self.until = read_at + LOOK_SECONDS
+        #: The states, and until when they are believed. Both change at once.
+        self.held = states, read_at + LOOK_SECONDS
 
 
 class Looks:
@@ -61,6 +58,8 @@ class Looks:
         #: Those that may be read along, the one that was read first in front; each once.
         self._read: deque[tuple[int, _Seen]] = deque()
         self._turn = Lock()
+        self._waiting: dict[int, PlanLimits] = {}
+        self._retry_at = float("-inf")
 
     def look(self, subscription_id: int, plan: PlanLimits, now: datetime) -> tuple[State, ...]:
         """Return how each limit stood a moment ago, and which would refuse a call; count nothing.
@@ -68,41 +67,56 @@ class Looks:
         :raise sqlalchemy.exc.SQLAlchemyError: if the database is needed and does not answer
         """
         limits = quotas.limits_at(plan, now)
-        found = self._known(subscription_id, limits)
-        if found is None:
-            # One at a time: the first reads for those who wait, too.
+        arrived = self._tick()
+        states = self._known(subscription_id, limits, arrived)
+        if states is None:
+            self._waiting[subscription_id] = plan
+            # One at a time, who reads for all that wait then.
             with self._turn:
-                found = self._known(subscription_id, limits)
-                if found is None:
-                    found = self._ask(subscription_id, plan, now)
-        return found.states
+                states = self._known(subscription_id, limits, arrived)
+                if states is None:
+                    states = self._ask(subscription_id, plan, now)
+        return states
 
-    def _known(self, subscription_id: int, limits: tuple[Limit, ...]) -> _Seen | None:
+    def _known(
+        self, subscription_id: int, limits: tuple[Limit, ...], arrived: float
+    ) -> tuple[State, ...] | None:
         seen = self._seen.get(subscription_id)
         if seen is None:
             return None
         seen.asked_at = now = self._tick()
-        return seen if now < seen.until and seen.limits == limits else None
+        states, until = seen.held
+        # A database that is slow may take longer than that; who waited for it need not again.
+        is_new = now < until or seen.read_at >= arrived
+        return states if is_new and _limits_of(states) == limits else None
 
-    def _ask(self, subscription_id: int, plan: PlanLimits, now: datetime) -> _Seen:
+    def _ask(self, subscription_id: int, plan: PlanLimits, now: datetime) -> tuple[State, ...]:
         began = self._tick()
+        if began < self._retry_at:
+            return self._as_it_was(subscription_id, plan, now)
+        waiting, self._waiting = self._waiting, {}
         along = self._along(began)
-        plans = {each: seen.plan for each, seen in along.items()} | {subscription_id: plan}
+        plans = {each: seen.plan for each, seen in along.items()}
+        plans |= waiting.copy() | {subscription_id: plan}
         limits = {each: quotas.limits_at(plans[each], now) for each in plans}
         try:
             with self._reading() as connection:
                 states = quotas.look_many(connection, limits)
         except SQLAlchemyError as error:
-            return self._as_it_was(subscription_id, plan, limits[subscription_id], error)
+            log.warning("gateway_is_static", error=type(error).__name__)
+            # A database that hangs is not asked by every call.
+            self._retry_at = self._tick() + RETRY_SECONDS
+            self._read.extendleft(reversed(along.items()))
+            return self._as_it_was(subscription_id, plan, now)
         if len(self._seen) >= MOST:
             self._seen.clear()
         for each, its_plan in plans.items():
-            seen = _Seen(its_plan, limits[each], states[each], began)
+            seen = _Seen(its_plan, began, states[each])
             if each in along:
                 seen.asked_at = along[each].asked_at
             self._seen[each] = seen
             self._read.append((each, seen))
-        return self._seen[subscription_id]
+        return states[subscription_id]
 
     def _along(self, now: float) -> dict[int, _Seen]:
         """Take out who is read along now: who was asked for lately, and was read a while ago."""
@@ -117,22 +131,21 @@ class Looks:
         return found
 
     def _as_it_was(
-        self,
-        subscription_id: int,
-        plan: PlanLimits,
-        limits: tuple[Limit, ...],
-        error: SQLAlchemyError,
-    ) -> _Seen:
-        """Return what was read last, if that is not too old; a window that began since is empty."""
-        last = self._seen.get(subscription_id)
-        now = self._tick()
-        if last is None or last.plan != plan or now - last.read_at > STATIC_SECONDS:
-            raise error
-        log.warning("gateway_is_static", error=type(error).__name__)
-        before = {state.limit: state for state in last.states}
+        self, subscription_id: int, plan: PlanLimits, now: datetime
+    ) -> tuple[State, ...]:
+        """Return what was read last, if that is not too old; a window that began since is empty.
+
+        :raise sqlalchemy.exc.SQLAlchemyError: if it is too old, or nothing was read of this plan
+        """
+        seen = self._seen.get(subscription_id)
+        if seen is None or seen.plan != plan or self._tick() - seen.read_at > STATIC_SECONDS:
+            raise SQLAlchemyError("The database does not answer.")
+        before = {state.limit: state for state in seen.held[0]}
+        limits = quotas.limits_at(plan, now)
         states = tuple(before.get(limit) or State(limit=limit, used=0) for limit in limits)
-        seen = _Seen(plan, limits, states, last.read_at)
-        # A database that hangs is not asked by every call.
-        seen.until = now + RETRY_SECONDS
-        self._seen[subscription_id] = seen
-        return seen
+        seen.held = states, self._retry_at
+        return states
+
+
+def _limits_of(states: tuple[State, ...]) -> tuple[Limit, ...]:
+    return tuple(state.limit for state in states)

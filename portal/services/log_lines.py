@@ -176,7 +176,7 @@ def parse(data: bytes) -> Iterator[Line]:
     for found in _objects(data):
         try:
             yield _line(found)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             wrong += 1
     if wrong:
         log.warning("log_lines_left_out", lines=wrong)
@@ -187,8 +187,8 @@ def _objects(data: bytes) -> list[Any]:
     lines = data.splitlines()
     try:
         # All at once, which is faster than each by itself; a text holds no line end of its own.
-        found = json.loads(b"[" + b",".join(lines) + b"]")
-    except ValueError:
+        found = json.loads(_text(b"[" + b",".join(lines) + b"]"))
+    except (ValueError, RecursionError):
         found = []
     return found if len(found) == len(lines) else [object_of(line) for line in lines]
 
@@ -196,9 +196,14 @@ def _objects(data: bytes) -> list[Any]:
 def object_of(line: bytes) -> Any:
     """Return what a line holds; ``None`` if it is no JSON."""
     try:
-        return json.loads(line)
-    except ValueError:
+        return json.loads(_text(line))
+    except (ValueError, RecursionError):
         return None
+
+
+def _text(data: bytes) -> str:
+    """Return a line as text. nginx writes a path's bytes as they are, and they may be any."""
+    return data.decode("utf-8", "replace")
 
 
 def _line(found: Mapping[str, Any]) -> Line:
@@ -207,11 +212,23 @@ def _line(found: Mapping[str, Any]) -> Line:
     last = status if len(status) == 3 else status.replace(":", ",").rpartition(",")[2]
     return Line(
         str(found["id"]),
-        round(float(found["at"]) * 1000),
-        str(found["sub"]),
+        _within(round(float(found["at"]) * 1000)),
+        _readable(str(found["sub"])),
         _KEY_TYPES[found["key"]],
-        str(found["method"])[:10],
+        _readable(str(found["method"])[:10]),
         str(found["path"]),
-        int(last),
-        int(found["in"]) + int(found["out"]),
+        _within(int(last), 999),
+        _within(int(found["in"])) + _within(int(found["out"])),
     )
+
+
+def _within(number: int, most: int = 2**53) -> int:
+    if not 0 <= number <= most:
+        raise ValueError(f"{number} is not possible.")
+    return number
+
+
+def _readable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"{text!r} is not readable.")
+    return text

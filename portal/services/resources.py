@@ -21,6 +21,8 @@ _ID = re.compile(
     r"\d+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|(?=[a-zA-Z-]*\d)[0-9a-zA-Z_-]{12,}|.{40,}|.*[@:].*"
 )
 _PLACE = re.compile(r"\{[^{}]*\}")
+#: What no database, or not every one, takes as text: callers can write it into a path.
+_UNREADABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Resources:
@@ -29,7 +31,7 @@ class Resources:
     def __init__(self, paths: Iterable[str]) -> None:
         plain: list[str] = []
         patterns: list[tuple[re.Pattern[str], str]] = []
-        for path in paths:
+        for path in map(_readable, paths):
             if "{" not in path:
                 plain.append(path)
                 continue
@@ -41,7 +43,7 @@ class Resources:
 
     def of(self, path: str) -> str:
         """Return the resource of a path, at most 255 characters; never with what it is about."""
-        clean = unquote(path).rstrip("/") or "/"
+        clean = _readable(unquote(path)).rstrip("/") or "/"
         if clean in self._plain:
             return clean[:LONGEST_RESOURCE]
         for pattern, template in self._patterns:
@@ -49,6 +51,10 @@ class Resources:
                 return template[:LONGEST_RESOURCE]
         kept = ["{id}" if _ID.fullmatch(part) else part for part in clean.split("/")]
         return "/".join(kept)[:LONGEST_RESOURCE]
+
+
+def _readable(text: str) -> str:
+    return _UNREADABLE.sub("\ufffd", text)
 
 
 @lru_cache(maxsize=32)

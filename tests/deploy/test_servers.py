@@ -1,6 +1,7 @@
 """gunicorn and nginx with the settings of deploy/, in front of the demo's back end."""
 
 import datetime
+import http.client
 import os
 import re
 import shutil
@@ -78,11 +79,21 @@ def test_gunicorn_leaves_the_log_of_calls_to_the_gateway_that_asked(
     asked(f"http://127.0.0.1:{port}/gateway/authorize?meter=log")
     with pytest.raises(urllib.error.HTTPError, match="403"):
         asked(f"http://127.0.0.1:{port}/gateway/authorize/refused")
-    asked(f"http://127.0.0.1:{port}/gateway/weather/1.0")
+    asked(f"http://127.0.0.1:{port}/gateway/authorizer/1.0")
     servers.stop()
     lines = [line for line in web.log.read_text().splitlines() if "/gateway/" in line]
-    assert ['"GET /gateway/authorize/refused" 403' in line for line in lines] == [True, False]
-    assert '"GET /gateway/weather/1.0" 200' in lines[1]
+    told = ["/gateway/authorize/refused", "/gateway/authorizer/1.0"]
+    assert [path in line for path, line in zip(told, lines, strict=True)] == [True, True]
+
+
+def test_gunicorn_answers_and_logs_what_it_cannot_read(servers: Servers, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    web = servers.start(configured_gunicorn(tmp_path, port))
+    servers.wait_until_answers(web, f"http://127.0.0.1:{port}/")
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        asked(f"http://127.0.0.1:{port}/", **{"Content-Length": "abc"})
+    servers.stop()
+    assert re.search(r'" 400 ', web.log.read_text())
 
 
 @pytest.fixture
@@ -165,5 +176,13 @@ def test_nginx_ends_tls_and_tells_only_the_truth_about_the_client(
         assert '"HTTP_X_FORWARDED_FOR": "127.0.0.1"' in answer
         assert "evil" not in answer
         assert "203.0.113.9" not in answer
-    # This machine may read the metrics; the rest of the world is denied by the same location.
-    assert asked(f"https://localhost:{tls}/metrics", context=context)
+    # This machine may read the metrics and ask for decisions; the rest of the world may not.
+    shut = ["/metrics", "/gateway/authorize", "/gateway/authorize/w/1"]
+    for path in [*shut, "/gateway/authorizer/1"]:
+        assert asked(f"https://localhost:{tls}{path}", context=context)
+        elsewhere = http.client.HTTPSConnection(
+            "localhost", tls, source_address=("127.0.0.2", 0), context=context, timeout=10
+        )
+        elsewhere.request("GET", path)
+        assert elsewhere.getresponse().status == (403 if path in shut else 200)
+        elsewhere.close()

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from flask import Flask
+from sqlalchemy import Connection
 
 from portal import clock
 from portal.cli.usage import usage as usage_commands
@@ -85,6 +86,66 @@ def test_the_last_of_several_tries_is_the_answer_and_none_is_no_call(
 def test_a_line_that_is_no_call_is_left_out_and_those_around_it_count(row, broken: str) -> None:
     text = line(row) + broken + "\n" + line(row)
     assert len(list(log_lines.parse(text.encode()))) == 2
+
+
+#: What nginx writes of /%FF, /%ED%A0%80, /%2500, /%C2%85 and /%00 as a caller may send them.
+HOSTILE = [b"\xff", b"\xed\xa0\x80", b"%00", b"\xc2\x85", b"\\u0000"]
+
+
+@pytest.mark.all_databases
+@pytest.mark.parametrize("path", HOSTILE, ids=repr)
+def test_no_path_that_a_caller_makes_up_is_free_or_stops_the_counting(
+    row, tmp_path: Path, path: bytes
+) -> None:
+    log = tmp_path / "usage.log"
+    odd = line(row).encode().replace(b"/rates", b"/rates/" + path)
+    log.write_bytes(line(row).encode() + odd + line(row).encode())
+    draining.drain_log(log)
+    db.session.rollback()
+    assert gateway_log.is_whole(db.session.connection(), log)
+    assert usage.summary(row.subscription_id, None, None).total == 3
+    found = [each.resource for each in db.session.query(usage.UsageBucket)]
+    assert sorted(found)[0] == "/rates"
+    assert sorted(found)[1].startswith("/rates/\ufffd")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("msec", "1e999"),
+        ("msec", "-1"),
+        ("request_length", "9" * 30),
+        ("request_length", "-9"),
+        ("upstream_status", "99999999999"),
+        ("portal_subscription", "\\ud800"),
+        ("request_method", "\\u0000"),
+    ],
+)
+def test_what_no_call_can_be_is_left_out(row, name: str, value: str) -> None:
+    text = line(row) + line(row, **{name: value}) + line(row)
+    assert len(list(log_lines.parse(text.encode()))) == 2
+
+
+def test_a_log_that_cannot_be_counted_holds_up_no_other(row, tmp_path: Path, monkeypatch) -> None:
+    log, bad = tmp_path / "usage.log", tmp_path / "usage.log.1"
+    for path in (log, bad):
+        path.write_text(line(row))
+    drain = gateway_log.drain
+
+    def break_off(connection: Connection, path: Path) -> int:
+        if path == bad:
+            raise ValueError("no")
+        return drain(connection, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway_log, "drain", break_off)
+        for _ in range(2):
+            draining.drain_log(log)
+    db.session.rollback()
+    assert usage.summary(row.subscription_id, None, None).total == 1
+    draining.drain_log(log)
+    db.session.rollback()
+    assert usage.summary(row.subscription_id, None, None).total == 2
 
 
 @pytest.mark.all_databases

@@ -1,5 +1,7 @@
 """The gateway decides from memory, and hears of every change that matters."""
 
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -168,6 +170,27 @@ def test_without_the_database_what_is_known_holds_for_a_minute_and_nothing_new_c
     process.now += 2
     with pytest.raises(sa.exc.OperationalError):
         process.find()
+
+
+def test_threads_that_wait_for_a_database_that_hangs_do_not_ask_it_in_turn(
+    process: Process,
+) -> None:
+    assert process.find() is not None
+    asked: list[int] = []
+
+    def hang(*_args: object) -> None:
+        asked.append(1)
+        time.sleep(0.3)
+        raise sa.exc.OperationalError("connect", {}, Exception("away"))
+
+    process.known._engine = type("Away", (), {"connect": hang})()
+    process.now += 1
+    threads = [threading.Thread(target=process.find) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(asked) == 1
 
 
 def test_issuing_tokens_and_keys_disturbs_no_memory(process: Process, app: Flask) -> None:
