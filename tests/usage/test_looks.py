@@ -189,6 +189,21 @@ def test_after_an_outage_all_are_read_together_again(process, metered) -> None:
     assert process.asked - asked == 1
 
 
+class Turn:
+    """A lock that tells how many have come to it."""
+
+    def __init__(self) -> None:
+        self.came: list[int] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.came.append(1)
+        self._lock.acquire()
+
+    def __exit__(self, *_why: object) -> None:
+        self._lock.release()
+
+
 @pytest.mark.parametrize("away", [False, True])
 @pytest.mark.parametrize("others", [0, 1])
 def test_threads_that_ask_a_slow_database_at_once_do_not_ask_it_in_turn(
@@ -197,21 +212,23 @@ def test_threads_that_ask_a_slow_database_at_once_do_not_ask_it_in_turn(
     numbers = [metered.id + others * number for number in range(8)]
     for number in numbers:
         process.look(number)
-    began, before = threading.Barrier(8), process.asked
+    process.looks._turn = turn = Turn()
+    before = process.asked
     seen: list[list[int]] = []
     reading, tick = process.looks._reading, process.now + 1 - time.monotonic()
     process.away, process.looks._tick = away, lambda: time.monotonic() + tick
 
     @contextmanager
     def slow() -> Iterator[Connection]:
-        time.sleep(0.6)
+        while len(turn.came) < len(numbers):
+            time.sleep(0.01)
+        time.sleep(LOOK_SECONDS + 0.1)
         with process.app.app_context(), reading() as connection:
             yield connection
 
     process.looks._reading = slow
 
     def ask(number: int) -> None:
-        began.wait()
         seen.append(process.look(number))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in numbers]
