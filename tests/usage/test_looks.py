@@ -210,7 +210,7 @@ def test_threads_that_ask_a_slow_database_at_once_do_not_ask_it_in_turn(
     process, metered, others: int, away: bool
 ) -> None:
     numbers = [metered.id + others * number for number in range(8)]
-    for number in numbers:
+    for number in numbers if away else ():
         process.look(number)
     process.looks._turn = turn = Turn()
     before = process.asked
