@@ -72,6 +72,9 @@ def drain(connection: Connection, path: Path, *, portion: int = PORTION) -> int:
 
 def _count(connection: Connection, totals: log_lines.Totals, data: bytes) -> None:
     places = log_places.find(connection, {kind.subscription for kind in totals})
+    for kind, total in totals.items():
+        if kind.subscription not in places:
+            log.error("usage_of_nobody", subscription=kind.subscription, calls=total.calls)
 
     @cache
     def apart() -> dict[Alike, Some]:
@@ -96,7 +99,6 @@ def _of_hour(hour: int, totals: log_lines.Totals, places: log_places.Places) -> 
     for kind, total in totals.items():
         place = places.get(kind.subscription)
         if place is None:
-            log.error("usage_of_nobody", subscription=kind.subscription, calls=total.calls)
             continue
         which = place.alike(hour, kind)
         known = found.get(which)
@@ -110,7 +112,6 @@ def _apart(calls: log_lines.Calls, places: log_places.Places) -> dict[Alike, Som
     for kind, some in calls.items():
         place = places.get(kind.subscription)
         if place is None:
-            log.error("usage_of_nobody", subscription=kind.subscription, calls=len(some))
             continue
         for hour, those in _by_hour(some):
             found[place.alike(hour, kind)] += those
