@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import socketserver
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from flask import Flask, g
 from flask_sqlalchemy import SQLAlchemy
 from jinja2 import FileSystemBytecodeCache
 from werkzeug.routing import Rule
+from werkzeug.serving import BaseWSGIServer
 
 from tests.support.browser import Browser
 from tests.support.factories import Factories
@@ -188,6 +190,20 @@ def engine():
     from tests.support.memory_engine import MemoryBillingEngine
 
     return MemoryBillingEngine()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _servers_that_stop() -> Iterator[None]:
+    """Let servers that tests run in threads look often whether they are to stop.
+
+    By themselves they look twice a second, and each test waits for that at its end.
+    """
+    patch = pytest.MonkeyPatch()
+    for kind in (socketserver.BaseServer, BaseWSGIServer):
+        assert kind.serve_forever.__defaults__ == (0.5,)
+        patch.setattr(kind.serve_forever, "__defaults__", (0.02,))
+    yield
+    patch.undo()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,6 +1,7 @@
 """What the gateway's benchmarks share: nginx, load by wrk, servers with their CPU, many keys.
 
-Needs nginx and wrk (Debian: ``apt-get install nginx-light wrk``).
+Needs nginx with its Lua module, and wrk (Debian: ``apt-get install nginx-light
+libnginx-mod-http-lua wrk``).
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from portal.services import subscriptions
 from portal.services.applications import hash_of
 from portal.services.subscriptions import Cause
 from tests.support.factories import Factories
+from tests.support.nginx import DEPLOY, absent, server
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 GUNICORN = (sys.executable, "-m", "gunicorn")
 CONNECTIONS = 16
+_PACKAGES = "apt-get install nginx-light libnginx-mod-http-lua wrk"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SECRET = "a-secret-key-that-is-only-for-a-benchmark-012345"
 _KEY = Fernet.generate_key().decode()
@@ -81,7 +83,7 @@ def program(name: str) -> str:
     """Return the path of a program, or end with what to install."""
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
-        raise SystemExit(f"{name} is not installed (Debian: apt-get install nginx-light wrk).")
+        raise SystemExit(f"{name} is not installed (Debian: {_PACKAGES}).")
     return found
 
 
@@ -158,19 +160,9 @@ def _busy() -> float:
 
 def nginx(folder: Path, name: str, http: str) -> Child:
     """Describe an nginx with two workers and the ``http`` block given."""
-    home = folder / name
-    home.mkdir()
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    temporary = "\n".join(f"{kind}_temp_path {home}/t_{kind};" for kind in kinds)
-    user = "user root;" if os.geteuid() == 0 else ""
-    (home / "nginx.conf").write_text(f"""
-{user} daemon off; pid {home}/nginx.pid; worker_processes 2; error_log stderr;
-worker_rlimit_nofile 4096;
-events {{ worker_connections 1024; }}
-http {{ {temporary}
-keepalive_requests 10000000;
-{http} }}""")
-    return Child(name, [program("nginx"), "-p", str(home), "-c", str(home / "nginx.conf")])
+    if missing := absent(http):
+        raise SystemExit(f"{', '.join(missing)} is not installed (Debian: {_PACKAGES}).")
+    return server(folder, name, f"keepalive_requests 10000000;\n{http}")
 
 
 def backend(folder: Path, port: int) -> Child:

@@ -1,11 +1,9 @@
-"""The portal's own gateway under gunicorn, and Debian's nginx with deploy/nginx-gateway.conf.
+"""The portal's own gateway under gunicorn, and Debian's nginx with what deploy holds for it.
 
 Each ends with I6: what the callers got is what the ledger holds, call by call.
 """
 
 import os
-import re
-import shutil
 import signal
 import sys
 import threading
@@ -27,9 +25,9 @@ from portal.models import KeyType, Subscription, UsageSegment
 from portal.services import applications, gateway_log, log_lines, spool, subscriptions, usage
 from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import unit_of_work
+from tests.support import nginx
 from tests.support.factories import Factories
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 KILLS = int(os.environ.get("GATEWAY_KILLS", "3"))
 BACKEND = """
 def app(environ, start_response):
@@ -108,7 +106,7 @@ def stack(app: Flask, settings, factories: Factories, tmp_path: Path) -> Iterato
         "WEB_CONCURRENCY": "2",
         "NO_PROXY": "127.0.0.1",
     }
-    command = [sys.executable, "-m", "gunicorn", "-c", str(DEPLOY / "gunicorn.conf.py")]
+    command = [sys.executable, "-m", "gunicorn", "-c", str(nginx.DEPLOY / "gunicorn.conf.py")]
     with Servers(tmp_path / "logs") as servers:
         portal = servers.start(Child("portal", [*command, "wsgi:app"], env))
         behind = servers.start(
@@ -200,12 +198,11 @@ def test_f23_killed_gateway_workers_lose_and_double_no_answered_call(stack: Stac
     assert counted == sum(status == 200 for _, status in held)
 
 
-def _nginx(stack: Stack, port: int, log: Path) -> Child:
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        if os.environ.get("REQUIRE_ALL_TESTS") == "1":
-            pytest.fail("nginx is not installed")
-        pytest.skip("nginx is not installed")
+@pytest.fixture(params=nginx.GATEWAYS)
+def front(stack: Stack, request: pytest.FixtureRequest) -> tuple[str, Path]:
+    """nginx in front of the back end: its origin, and its log of calls."""
+    (port,) = free_ports(1)
+    log = stack.folder / "usage.log"
     words = {
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
         "PORTAL_ADDRESS": stack.origin.removeprefix("http://"),
@@ -214,30 +211,9 @@ def _nginx(stack: Stack, port: int, log: Path) -> Child:
         "API": stack.place,
         "BACKEND": stack.backend.removeprefix("http://"),
     }
-    text = (DEPLOY / "nginx-gateway.conf").read_text()
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    assert re.findall(r"^[^#\n]*@[A-Z_]+@", text, re.MULTILINE) == []
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    temporary = "\n".join(f"{kind}_temp_path {stack.folder}/t_{kind};" for kind in kinds)
-    # Started by root, its workers would be somebody who may not enter the test's folder.
-    user = "user root;" if os.geteuid() == 0 else ""
-    whole = f"""
-{user} daemon off; pid {stack.folder}/nginx.pid; worker_processes 2; error_log stderr;
-events {{ worker_connections 128; }}
-http {{ {temporary}
-{text} }}"""
-    (stack.folder / "nginx.conf").write_text(whole)
-    here = ["-p", str(stack.folder), "-c", str(stack.folder / "nginx.conf")]
-    return Child("nginx", [program, *here])
-
-
-@pytest.fixture
-def front(stack: Stack) -> tuple[str, Path]:
-    """nginx in front of the back end: its origin, and its log of calls."""
-    (port,) = free_ports(1)
-    log = stack.folder / "usage.log"
-    running = stack.servers.start(_nginx(stack, port, log))
+    http = nginx.filled(request.param, words)
+    nginx.needed(http)
+    running = stack.servers.start(nginx.server(stack.folder, "nginx", http))
     origin = f"http://127.0.0.1:{port}"
     stack.servers.wait_until_answers(running, f"{origin}/healthz")
     return origin, log
@@ -263,7 +239,7 @@ def test_nginx_refuses_a_blocked_key_in_time_and_every_call_is_metered_once(
 
     draining.drain_log(log)
     log.rename(log.with_name("usage.log.1"))
-    pid = int((stack.folder / "nginx.pid").read_text())
+    pid = int((stack.folder / "nginx" / "nginx.pid").read_text())
     os.kill(pid, signal.SIGUSR1)
     deadline = time.monotonic() + 20
     while not log.exists():

@@ -2,9 +2,7 @@
 
 import datetime
 import http.client
-import os
 import re
-import shutil
 import ssl
 import sys
 import urllib.request
@@ -17,8 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from portal.cli.processes import Child, Servers, free_ports
+from tests.support import nginx
+from tests.support.nginx import DEPLOY
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ECHO = """
 import json
 def app(environ, start_response):
@@ -121,29 +120,6 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return files
 
 
-def nginx(tmp_path: Path, words: dict[str, str]) -> Child:
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        if os.environ.get("REQUIRE_ALL_TESTS") == "1":
-            pytest.fail("nginx is not installed")
-        pytest.skip("nginx is not installed")
-    text = (DEPLOY / "nginx-tls.conf").read_text()
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    assert re.findall(r"^[^#\n]*@[A-Z_]+@", text, re.MULTILINE) == []
-    temporary = "\n".join(
-        f"{kind}_temp_path {tmp_path}/{kind};"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    whole = f"""
-daemon off; pid {tmp_path}/nginx.pid; worker_processes 1; error_log stderr;
-events {{ worker_connections 64; }}
-http {{ access_log off; {temporary}
-{text} }}"""
-    (tmp_path / "nginx.conf").write_text(whole)
-    return Child("nginx", [program, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")])
-
-
 def test_nginx_ends_tls_and_tells_only_the_truth_about_the_client(
     servers: Servers, tmp_path: Path, certificate: tuple[Path, Path]
 ) -> None:
@@ -160,7 +136,9 @@ def test_nginx_ends_tls_and_tells_only_the_truth_about_the_client(
         "CERTIFICATE": str(certificate[0]),
         "CERTIFICATE_KEY": str(certificate[1]),
     }
-    front = servers.start(nginx(tmp_path, words))
+    nginx.needed()
+    tls_conf = nginx.filled("nginx-tls.conf", words)
+    front = servers.start(nginx.server(tmp_path, "nginx", f"access_log off; {tls_conf}"))
     context = ssl.create_default_context(cafile=str(certificate[0]))
     servers.wait_until_answers(front, f"https://localhost:{tls}/", context=context)
     forged = {

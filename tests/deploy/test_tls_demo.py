@@ -1,9 +1,7 @@
 """A demo behind nginx that ends TLS, on another origin than the one it listens on."""
 
 import datetime
-import os
 import re
-import shutil
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,9 +14,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from playwright.sync_api import Browser
 
-from portal.cli.processes import Child, Servers, free_ports
-from tests.browser.demo import ROOT, running
+from portal.cli.processes import Servers, free_ports
+from tests.browser.demo import running
 from tests.browser.walking import Person, chromium_or_skip
+from tests.support import nginx
 
 pytestmark = pytest.mark.browser
 NAME = "localhost"
@@ -30,15 +29,6 @@ class Front:
 
     demo: dict[str, Any]
     certificate: Path
-
-
-def nginx_or_skip() -> str:
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        if os.environ.get("REQUIRE_ALL_TESTS") == "1":
-            pytest.fail("nginx is not installed")
-        pytest.skip("nginx is not installed")
-    return program
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
@@ -62,24 +52,9 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
     return paths
 
 
-def configured(folder: Path, words: dict[str, str]) -> Path:
-    """nginx's whole configuration around the file of deploy/."""
-    text = (ROOT / "deploy" / "nginx-tls.conf").read_text()
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    kept = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
-    path = folder / "nginx.conf"
-    path.write_text(
-        f"daemon off; pid {folder}/nginx.pid; worker_processes 1; error_log stderr;\n"
-        f"events {{ worker_connections 64; }}\nhttp {{ access_log off; {kept}\n{text}\n}}\n"
-    )
-    return path
-
-
 @pytest.fixture
 def front(tmp_path: Path) -> Iterator[Front]:
-    program = nginx_or_skip()
+    nginx.needed()
     certificate, key = self_signed(tmp_path)
     port, sandbox_port, tls, sandbox_tls = free_ports(4)
     words = {
@@ -97,14 +72,12 @@ def front(tmp_path: Path) -> Iterator[Front]:
         "SANDBOX_BASE_URL": f"https://{NAME}:{sandbox_tls}",
         "TRUSTED_PROXIES": "1",
     }
-    configuration = configured(tmp_path, words)
+    http = f"access_log off; {nginx.filled('nginx-tls.conf', words)}"
     with (
         Servers(tmp_path / "logs") as servers,
         running(tmp_path, port, sandbox_port, **public) as demo,
     ):
-        proxy = servers.start(
-            Child("nginx", [program, "-p", str(tmp_path), "-c", str(configuration)])
-        )
+        proxy = servers.start(nginx.server(tmp_path, "nginx", http))
         trust = ssl.create_default_context(cafile=str(certificate))
         servers.wait_until_answers(proxy, f"{public['PORTAL_BASE_URL']}/healthz", context=trust)
         yield Front(demo, certificate)

@@ -1,0 +1,237 @@
+"""nginx keeps a decision for its own key and API, for a second, and passes calls on as they are."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from portal.cli.processes import Servers, free_ports
+from tests.support import nginx
+
+FIRST, SECOND = "/first/1.0.0", "/t/second.example/other/2.0.0"
+YES = {
+    "X-Subscription": "11111111-2222-4333-8444-555555555555",
+    "X-Key-Type": "PRODUCTION",
+    "RateLimit": '"quota";r=9;t=60',
+    "RateLimit-Policy": '"quota";q=10;w=60',
+}
+NO = {"X-Refusal": "quota-reached", "Retry-After": "7"}
+PROBLEM = {"type": "about:blank", "title": "No more calls."}
+
+
+@dataclass
+class Scene:
+    """nginx between a portal and a back end that are made up."""
+
+    origin: str = ""
+    log: Path = Path()
+    lua: bool = False
+    #: What the portal answers, by API and key; 401 to everybody else.
+    answers: dict[tuple[str, str], tuple[int, dict[str, str]]] = field(default_factory=dict)
+    #: When it was asked, by API and key.
+    asked: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+
+    def call(self, place: str, key: str, path: str = "/x", **more: Any) -> requests.Response:
+        """Make one call."""
+        method = more.pop("method", "GET")
+        headers = {"ApiKey": key, **more.pop("headers", {})}
+        return requests.request(
+            method, f"{self.origin}{place}{path}", headers=headers, timeout=30, **more
+        )
+
+    def lines(self) -> list[dict[str, str]]:
+        """Return what nginx has written down about calls."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    scene: Scene
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+class _Portal(_Handler):
+    def do_GET(self) -> None:
+        if "problem=" in self.path:
+            named = self.path.partition("problem=")[2]
+            body = json.dumps({**PROBLEM, "type": named}).encode()
+            self.answer(429, {"Content-Type": "application/problem+json"}, body)
+            return
+        assert self.path == "/gateway/authorize?meter=log&refuse=403"
+        assert "Content-Length" not in self.headers
+        about = (self.headers["X-Original-URI"].rstrip("/"), self.headers.get("ApiKey", ""))
+        self.scene.asked.setdefault(about, []).append(time.monotonic())
+        self.answer(*self.scene.answers.get(about, (401, {"X-Refusal": "unknown-key"})))
+
+
+class _Backend(_Handler):
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        seen = {
+            "method": self.command,
+            "path": self.path,
+            "size": len(body),
+            "sum": sum(body),
+            "fields": sorted(name.lower() for name in self.headers),
+        }
+        self.answer(200, {"Content-Type": "application/json"}, json.dumps(seen).encode())
+
+    do_POST = do_HEAD = do_DELETE = do_GET  # noqa: N815
+
+
+@pytest.fixture(params=nginx.GATEWAYS)
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+    (listen,) = free_ports(1)
+    found = Scene(f"http://127.0.0.1:{listen}", tmp_path / "usage.log", "lua" in request.param)
+    kinds = [type(each.__name__, (each,), {"scene": found}) for each in (_Portal, _Backend)]
+    portal, backend = (ThreadingHTTPServer(("127.0.0.1", 0), each) for each in kinds)
+    threads = [threading.Thread(target=each.serve_forever) for each in (portal, backend)]
+    for thread in threads:
+        thread.start()
+    words = {
+        "GATEWAY_LISTEN": f"127.0.0.1:{listen}",
+        "PORTAL_ADDRESS": f"127.0.0.1:{portal.server_port}",
+        "BACKEND": f"127.0.0.1:{backend.server_port}",
+        "DECISIONS": str(tmp_path / "decisions"),
+        "USAGE_LOG": str(found.log),
+        "API": FIRST,
+    }
+    http = nginx.filled(request.param, words)
+    # As its comment tells: the block of an API once more for the next one.
+    begin = http.index(f"    location {FIRST}/ {{")
+    block = http[begin : http.index("\n    }\n", begin) + 7]
+    http = http.replace(block, block + block.replace(FIRST, SECOND))
+    nginx.needed(http)
+    try:
+        with Servers(tmp_path / "logs") as servers:
+            running = servers.start(nginx.server(tmp_path, "nginx", http))
+            servers.wait_until_answers(running, f"{found.origin}/healthz")
+            yield found
+    finally:
+        for server in (portal, backend):
+            server.shutdown()
+            server.server_close()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_key_is_asked_for_once_in_a_second_however_many_call(scene: Scene) -> None:
+    about = (FIRST, "busy")
+    scene.answers[about] = (200, YES)
+    assert scene.call(FIRST, "busy").status_code == 200
+    until = time.monotonic() + 3.2
+
+    def caller(_: int) -> int:
+        calls = 0
+        while time.monotonic() < until:
+            assert scene.call(FIRST, "busy").status_code == 200
+            calls += 1
+        return calls
+
+    with ThreadPoolExecutor(8) as pool:
+        calls = sum(pool.map(caller, range(8)))
+
+    asked = scene.asked[about]
+    assert calls > len(asked) >= 2
+    again = [later - sooner for sooner, later in pairwise(asked)]
+    if scene.lua:
+        assert min(again) > 0.9
+    else:
+        # What is over, nginx's own way renews for one caller at a time, and for some at once.
+        assert sum(seconds > 0.9 for seconds in again) <= 3
+        assert len(asked) <= 1 + 8 * 3
+    lines = scene.lines()
+    assert len(lines) == calls + 1
+    assert {(each["sub"], each["key"], each["status"]) for each in lines} == {
+        (YES["X-Subscription"], "PRODUCTION", "200")
+    }
+    assert len({each["id"] for each in lines}) == len(lines)
+
+
+def test_a_decision_is_for_its_own_api_and_key_only(scene: Scene) -> None:
+    scene.answers[FIRST, "mine"] = (200, YES)
+    for _ in range(2):
+        assert scene.call(FIRST, "mine").status_code == 200
+        assert scene.call(SECOND, "mine").status_code == 429
+        assert scene.call(FIRST, "min").status_code == 429
+        assert scene.call(FIRST, "", headers={"Authorization": "Bearer mine"}).status_code == 429
+        assert scene.call(FIRST, "mine\tmine").status_code == 429
+    assert len(scene.lines()) == 2
+
+
+def test_the_caller_gets_the_limits_and_the_refusal_as_the_portal_says_it(scene: Scene) -> None:
+    scene.answers[FIRST, "mine"] = (200, YES)
+    limits = {name: YES[name] for name in ("RateLimit", "RateLimit-Policy")}
+    scene.answers[FIRST, "over"] = (403, {**NO, **limits})
+    for _ in range(3):
+        allowed, refused = scene.call(FIRST, "mine"), scene.call(FIRST, "over")
+        assert {name: allowed.headers[name] for name in limits} == limits
+        assert {name: refused.headers[name] for name in limits} == limits
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "7")
+        assert refused.json() == {**PROBLEM, "type": "quota-reached"}
+    assert len(scene.asked[FIRST, "over"]) <= 2
+    assert len(scene.lines()) == 3
+
+
+def test_what_the_portal_cannot_decide_is_not_let_through_and_not_kept(scene: Scene) -> None:
+    scene.answers[FIRST, "mine"] = (500, {})
+    answer = scene.call(FIRST, "mine")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    scene.answers[FIRST, "mine"] = (200, YES)
+    assert scene.call(FIRST, "mine").status_code == 200
+
+
+def test_calls_reach_the_back_end_as_they_were_made(scene: Scene) -> None:
+    scene.answers[SECOND, "mine"] = (200, YES)
+    # Bodies that fit into nginx's memory and one that it writes to a file; asked for, and kept.
+    for size in (0, 9_000, 900_000, 900_000):
+        answer = scene.call(
+            SECOND, "mine", "/a/b%20c?x=1&y=%2F", method="POST", data=b"\1" * size,
+            headers={"Cookie": "session=1"},
+        )  # fmt: skip
+        seen = answer.json()
+        assert (seen["method"], seen["path"]) == ("POST", "/a/b%20c?x=1&y=%2F")
+        assert (seen["size"], seen["sum"]) == (size, size)
+        assert not {"apikey", "cookie", "authorization"} & set(seen["fields"])
+        assert {"x-request-id", "x-forwarded-for"} <= set(seen["fields"])
+    for method in ("HEAD", "DELETE"):
+        assert scene.call(SECOND, "mine", method=method).status_code == 200
+    assert [each["method"] for each in scene.lines()] == ["POST"] * 4 + ["HEAD", "DELETE"]
+
+
+def test_a_refusal_reaches_a_busy_key_though_its_yes_was_kept(scene: Scene) -> None:
+    scene.answers[FIRST, "mine"] = (200, YES)
+    assert scene.call(FIRST, "mine").status_code == 200
+    scene.answers[FIRST, "mine"] = (403, NO)
+    since = time.monotonic()
+    late: list[int] = []
+    with ThreadPoolExecutor(4) as pool:
+
+        def caller(_: int) -> None:
+            while (began := time.monotonic()) < since + 2.6:
+                status = scene.call(FIRST, "mine").status_code
+                if began > since + 2.1:
+                    late.append(status)
+
+        list(pool.map(caller, range(4)))
+    assert set(late) == {429}
