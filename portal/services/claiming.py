@@ -137,9 +137,10 @@ def _is_running(now: datetime) -> ColumnElement[bool]:
 
 
 def _is_ordinary(now: datetime) -> ColumnElement[bool]:
-    """Return whether a tally's period is not invoiced yet; a change of plan may have cut it short.
+    """Return whether a tally's period is not invoiced yet.
 
-    What ``freezing`` asks of each tally, asked by the database of all.
+    A change of plan or the subscription's end may have cut it short. What ``freezing`` asks of
+    each tally, asked by the database of all.
     """
     start, end = _tally.c.period_start, _tally.c.period_end
     changed = _subscription.c.plan_since
@@ -147,7 +148,8 @@ def _is_ordinary(now: datetime) -> ColumnElement[bool]:
         _is_running(now),
         _sold(
             _subscription.c.subscription_id == _tally.c.subscription_id,
-            or_(changed <= start, and_(end != 0, changed >= end)),
+            _subscription.c.ended_at.is_(None),
+            or_(changed <= start, and_(end != 0, changed > end)),
             _engine.c.am_subscription_id == _subscription.c.subscription_id,
         ),
     )

@@ -134,15 +134,23 @@ def _batch(tally: Any, sold: Any, now: datetime, run_id: int | None) -> dict[str
         "run_id": run_id,
         "created_at": now,
     }
-    if is_closed(tally.period_end, now) or _was_cut_short(tally, sold.plan_since):
+    if is_closed(tally.period_end, now) or _was_cut_short(tally, sold):
         values |= lateness(sold, now)
     return values
 
 
-def _was_cut_short(tally: Any, plan_since: int) -> bool:
-    """Whether a change of plan ended the period early, and its invoice was drawn then."""
-    is_before = tally.period_start < plan_since
-    return bool(is_before and (tally.period_end == 0 or plan_since < tally.period_end))
+def _was_cut_short(tally: Any, sold: Any) -> bool:
+    """Whether the period's invoice was drawn before its end: by a change of plan, or at the end.
+
+    A period that ends where the plan was changed was reckoned backwards from there.
+    """
+    if sold.ended_at is not None and _is_in(tally, clock.epoch(sold.ended_at) + 1):
+        return True
+    return tally.period_start < sold.plan_since and _is_in(tally, sold.plan_since)
+
+
+def _is_in(tally: Any, moment: int) -> bool:
+    return bool(tally.period_end == 0 or moment <= tally.period_end)
 
 
 def is_closed(end: int, now: datetime) -> bool:

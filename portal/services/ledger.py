@@ -93,8 +93,9 @@ def is_counted(key_type: KeyType | str, status: int) -> bool:
     return key_type == KeyType.PRODUCTION and status < FIRST_FAILURE
 
 
-FREE_PLAN = "FREE_PLAN"
-"""Name of the ``usage.Reason`` of calls that were made before the plan was a paid one."""
+#: Names of the ``usage.Reason`` of calls that were made before the plan counted calls, and of calls
+#: that came when their plan had been left for one that counts none.
+FREE_PLAN, PLAN_LEFT = "FREE_PLAN", "PLAN_LEFT"
 
 
 def reason_of(key_type: KeyType | str, status: int, *, free: str = "") -> str:
@@ -185,6 +186,7 @@ def _owners(connection: Connection, ids: set[int]) -> dict[int, Any]:
             columns.period_end,
             columns.trial_end,
             columns.billed_from,
+            columns.plan_since,
             _version.c.billing_cycle,
             (_version.c.monetization_plan == MonetizationPlan.DYNAMIC).label("metered"),
         )
@@ -198,10 +200,15 @@ def _owners(connection: Connection, ids: set[int]) -> dict[int, Any]:
     }
 
 
+def _plan_mark(owner: Any) -> int:
+    """Return the second before which no call is of the present plan."""
+    return int(owner.billed_from if owner.metered else owner.plan_since)
+
+
 def _free_for(first: int, owner: Any) -> str:
     """Return the reason for which a group costs nothing; it lies on one side of where that ends."""
-    if owner.metered and first < owner.billed_from * 1000:
-        return FREE_PLAN
+    if first < _plan_mark(owner) * 1000:
+        return FREE_PLAN if owner.metered else PLAN_LEFT
     trial = owner.trial_end
     return "TRIAL" if trial is not None and first < clock.epoch(trial) * 1000 else ""
 
@@ -209,11 +216,10 @@ def _free_for(first: int, owner: Any) -> str:
 def _placed(
     alike: Alike, group: Group, period: tuple[int, int], owner: Any, split: Split
 ) -> list[_Entry]:
-    """Put a group into its billing period, in two parts where one ends, or a free plan did."""
-    cut = period[1]
-    if owner.metered and group.first < owner.billed_from * 1000 <= group.last:
-        cut = owner.billed_from
-    if cut == 0 or group.last < cut * 1000:
+    """Put a group into its billing period, in parts where one ends, or another plan did."""
+    marks = (period[1], _plan_mark(owner))
+    cut = min((mark for mark in marks if group.first < mark * 1000 <= group.last), default=None)
+    if cut is None:
         return [_Entry(alike, group, period, owner)]
     later = split(alike, cut * 1000)
     earlier = Group(
@@ -372,22 +378,14 @@ def _raise_tallies(connection: Connection, entries: list[_Entry]) -> None:
         .where(columns.subscription_id == bindparam("sub"), columns.period_start == bindparam("at"))
         .values(
             counted=columns.counted + bindparam("more"),
-            open_since=_least(columns.open_since, first),
-            open_until=_most(columns.open_until, last),
+            open_since=case((columns.open_since < first, columns.open_since), else_=first),
+            open_until=case((columns.open_until > last, columns.open_until), else_=last),
         ),
         [
             {"sub": sub, "at": start, "more": n.calls, "first_call": n.first, "last_call": n.last}
             for (sub, start), n in sorted(sums.items())
         ],
     )
-
-
-def _least(column: Any, value: Any) -> Any:
-    return case((column < value, column), else_=value)
-
-
-def _most(column: Any, value: Any) -> Any:
-    return case((column > value, column), else_=value)
 
 
 def hour_of(moment: datetime) -> int:

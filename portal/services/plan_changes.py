@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portal import clock
@@ -31,11 +31,13 @@ from portal.models import (
     PolicyVersion,
     Status,
     Subscription,
+    UsageBucket,
     UsageTally,
     User,
 )
 from portal.services import billing_events, catalogue, plan_moves, subscribing, subscriptions
 from portal.services.catalogue import Plan
+from portal.services.ledger import PLAN_LEFT
 from portal.services.plan_moves import open_change, refuse, subscription_of
 from portal.services.subscriptions import Cause, Move
 
@@ -341,6 +343,10 @@ def settle(change: PlanChange, snapshot: SubscriptionSnapshot, *, asked_at: int)
     subscription.policy_version_id = change.to_version_id
     if change.new_period:
         subscription.plan_since = change.took_effect_at
+    if change.to_version.is_dynamic and not change.from_version.is_dynamic:
+        # What was called before is paid for by the fixed price, whenever it is told.
+        subscription.billed_from = change.took_effect_at
+        plan_moves.set_apart(subscription, change.took_effect_at)
     db.session.execute(
         update(EngineSubscription)
         .where(EngineSubscription.subscription_id == snapshot.subscription_id)
@@ -357,12 +363,27 @@ def settle(change: PlanChange, snapshot: SubscriptionSnapshot, *, asked_at: int)
 
 
 def _write_off(change: PlanChange) -> None:
-    """Leave unbilled what was called while the change was being made.
+    """Leave unbilled what was called while the change was being made, and say so.
 
     The new plan counts no calls, and the old plan's invoice is drawn: there is none for them.
     """
+    whose = UsageTally.subscription_id == change.subscription_id
+    unclaimed = exists().where(
+        whose,
+        UsageTally.period_start == UsageBucket.period_start,
+        UsageTally.claimed == UsageBucket.claim,
+    )
+    db.session.execute(
+        update(UsageBucket)
+        .where(
+            UsageBucket.subscription_id == change.subscription_id,
+            UsageBucket.reason == "",
+            unclaimed,
+        )
+        .values(reason=PLAN_LEFT)
+    )
     db.session.execute(
         update(UsageTally)
-        .where(UsageTally.subscription_id == change.subscription_id)
-        .values(open_since=None, open_until=None)
+        .where(whose)
+        .values(counted=UsageTally.claimed, open_since=None, open_until=None)
     )

@@ -60,7 +60,7 @@ def go_paid(change: PlanChange, subscription: Subscription, account: str, cause:
     subscription.policy_version_id = change.to_version_id
     subscription.plan_since, subscription.billed_from = now, UNKNOWN
     if change.to_version.is_dynamic:
-        _set_apart(subscription)
+        set_apart(subscription, clock.epoch(clock.now() - LATEST_EVENT))
     return subscriptions.make(subscription, Move.GO_PAID, cause)
 
 
@@ -70,15 +70,15 @@ def _month_before(moment: datetime) -> datetime:
     return last.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def _set_apart(subscription: Subscription) -> None:
-    """Say of the free plan's latest calls that no period of the paid plan has them."""
+def set_apart(subscription: Subscription, since: int) -> None:
+    """Say of the former plan's calls since then that no period of the present plan has them."""
     db.session.execute(
         update(UsageBucket)
         .where(
             UsageBucket.subscription_id == subscription.subscription_id,
             UsageBucket.reason == "",
             UsageBucket.claim == NEVER,
-            UsageBucket.starts_at >= clock.epoch(clock.now() - LATEST_EVENT),
+            UsageBucket.starts_at >= since,
         )
         .values(reason=FREE_PLAN)
     )

@@ -114,6 +114,8 @@ class Owner:
     """Epoch milliseconds."""
     period: tuple[datetime, datetime, str] | None
     trial_end: int | None
+    plan_marks: tuple[int, ...]
+    """When its plan was changed last, and from when on that plan counts calls."""
 
     def has(self, moment: int) -> bool:
         """Whether it was running then."""
@@ -121,7 +123,7 @@ class Owner:
 
     def bounds(self, first: int, last: int) -> Iterable[int]:
         """Return the moments after ``first`` and not after ``last`` that calls must not cross."""
-        marks = [self.since, self.trial_end]
+        marks = [self.since, self.trial_end, *self.plan_marks]
         if self.until is not None:
             marks.append(self.until + 1)
         if self.period is not None:
@@ -163,6 +165,7 @@ def _owner(row: Subscription, cycle: str | None) -> Owner:
         until=ledger.millis(row.ended_at) if row.ended_at else None,
         period=period,
         trial_end=ledger.millis(row.trial_end) if row.trial_end else None,
+        plan_marks=(row.plan_since * 1000, row.billed_from * 1000),
     )
 
 

@@ -63,7 +63,8 @@ class Reason(StrEnum):
     SANDBOX = "made with a sandbox key"
     FAILED = "answered with an error"
     TRIAL = "made during the free trial"
-    FREE_PLAN = "made on the free plan before"
+    FREE_PLAN = "made on the plan before, where calls cost nothing"
+    PLAN_LEFT = "came after the plan had changed"
 
 
 @dataclass(frozen=True, kw_only=True)
