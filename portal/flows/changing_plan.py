@@ -128,9 +128,10 @@ class _Intent:
     is_metered: bool
 
 
-def finish(engine: BillingEngine, plan_change_id: int) -> None:
+def finish(engine: BillingEngine, plan_change_id: int, *, again: bool = False) -> None:
     """Make a stored change at the engine and here. Any number of times it is made once.
 
+    :param again: whether it was tried before, and may have been made
     :raise portal.errors.EngineUnavailable: if it is not certain what happened; call again
     :raise portal.errors.BillingEngineError: if the engine refused; the change is closed
     """
@@ -140,7 +141,7 @@ def finish(engine: BillingEngine, plan_change_id: int) -> None:
     intent = in_unit_of_work(lambda: _intent(plan_change_id))
     if intent is None:
         return
-    if intent.is_metered:
+    if intent.is_metered and not (again and _is_made(engine, intent)):
         # What was called so far goes on the invoice that the change draws, at the old price.
         publishing.flush(engine, intent.subscription_id)
         _let_the_second_pass()
@@ -155,6 +156,12 @@ def _is_to_free(plan_change_id: int) -> bool:
     found = db.session.get_one(PlanChange, plan_change_id).is_to_free
     db.session.rollback()
     return found
+
+
+def _is_made(engine: BillingEngine, intent: _Intent) -> bool:
+    """Whether the engine sells at the new price already: no call is for the old meter then."""
+    held = engine.subscription(intent.account, intent.engine_id)
+    return held.price_id == intent.wanted.price_id
 
 
 def _let_the_second_pass() -> None:
@@ -204,4 +211,4 @@ def _go_on(engine_for: EngineFor, plan_change_id: int) -> None:
     tenant_id = db.session.get_one(PlanChange, plan_change_id).tenant_id
     engine = engine_for(db.session.get_one(Tenant, tenant_id))
     db.session.rollback()
-    finish(engine, plan_change_id)
+    finish(engine, plan_change_id, again=True)

@@ -33,6 +33,8 @@ from portal.models import (
     BatchState,
     EnginePrice,
     EngineSubscription,
+    PlanChange,
+    PlanChangeState,
     SharedCustomer,
     Subscription,
     UsageBatch,
@@ -59,6 +61,16 @@ OPEN: Conditions = [_tally.c.open_since.is_not(None), _tally.c.counted > _tally.
 def is_sold() -> ColumnElement[bool]:
     """Return whether the engine knows a tally's subscription, so that calls can be reported."""
     return _sold(_engine.c.am_subscription_id == _tally.c.subscription_id)
+
+
+def is_settled() -> ColumnElement[bool]:
+    """Return whether no change of plan is under way.
+
+    Which of two meters a call is for is known when it is settled; whoever makes the change claims
+    what was called before it.
+    """
+    under_way = select(PlanChange.subscription_id).where(PlanChange.state == PlanChangeState.ASKED)
+    return _tally.c.subscription_id.not_in(under_way)
 
 
 def _sold(*which: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -146,6 +158,7 @@ def _is_ordinary(now: datetime) -> ColumnElement[bool]:
     changed = _subscription.c.plan_since
     return and_(
         _is_running(now),
+        is_settled(),
         _sold(
             _subscription.c.subscription_id == _tally.c.subscription_id,
             _subscription.c.ended_at.is_(None),

@@ -19,7 +19,7 @@ from portal.models import (
     UsageTally,
 )
 from portal.services import claiming, periods
-from portal.services.claiming import GRACE, OPEN, Conditions, claim, is_sold
+from portal.services.claiming import GRACE, OPEN, Conditions, claim, is_settled, is_sold
 
 TOO_LATE = (
     "The subscription has ended and its last invoice is drawn, so there is no invoice for these "
@@ -33,11 +33,12 @@ def freeze(tenant_id: int, run_id: int | None = None, *, limit: int = 2000) -> i
     """Claim calls that no batch has into batches, of so many billing periods at most.
 
     Returns how many batches were made; 0: there is nothing left. One batch for each subscription
-    and billing period. A subscription that is not metered has no batches.
+    and billing period. A subscription that is not metered has no batches; one whose plan is being
+    changed has to wait until that is settled.
     """
     connection, now = db.session.connection(), clock.now()
     made = claiming.freeze_ordinary(connection, tenant_id, run_id, now, limit)
-    return made or _freeze([_tally.c.tenant_id == tenant_id], run_id, limit)
+    return made or _freeze([_tally.c.tenant_id == tenant_id, is_settled()], run_id, limit)
 
 
 def open_subscriptions(tenant_id: int) -> Sequence[int]:

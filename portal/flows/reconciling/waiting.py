@@ -117,7 +117,7 @@ def _finish(engine_for: EngineFor, _tenant_id: int, row: Waiting) -> None:
 
 def _change_plan(engine_for: EngineFor, tenant_id: int, row: Waiting) -> None:
     engine = read(lambda: engine_for(db.session.get_one(Tenant, tenant_id)))
-    changing_plan.finish(engine, row.number)
+    changing_plan.finish(engine, row.number, again=True)
 
 
 _UNPAID = _Late(
