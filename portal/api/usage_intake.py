@@ -18,6 +18,7 @@ from portal.extensions import db
 from portal.services import intake
 from portal.services.intake import Item, Outcome
 from portal.services.scopes import USAGE_INGEST
+from portal.web import bodies
 from portal.web.access import bearer, scope
 from portal.web.unit_of_work import in_unit_of_work
 
@@ -42,8 +43,10 @@ def usage_events() -> Response:
     Retry-After: nothing was taken in, send the same again.
     """
     tenant_id = bearer().tenant_id
+    # What comes slowly keeps nobody waiting: no connection and no slot until it is here.
+    db.session.rollback()
+    events = _events()
     with _slot():
-        events = _events()
         items = in_unit_of_work(lambda: intake.take_in(db.session.connection(), tenant_id, events))
     counted = Counter(item.outcome for item in items)
     return jsonify(
@@ -73,12 +76,14 @@ def _events() -> list[Any]:
     if request.mimetype not in (ONE, MANY):
         raise UnsupportedMediaType(f"Send {ONE} or {MANY}.")
     request.max_content_length = MOST_BYTES
-    found = request.get_json(force=True, silent=True, cache=False)
-    if request.mimetype == ONE:
-        return [found]
-    if not isinstance(found, list):
-        raise Invalid("The body has to be a JSON array of events.")
-    return found
+    found = bodies.json(force=True)
+    if request.mimetype == MANY:
+        if not isinstance(found, list):
+            raise Invalid("The body has to be a JSON array of events.")
+        return found
+    if not isinstance(found, dict):
+        raise Invalid("The body has to be a JSON object: one event.")
+    return [found]
 
 
 def _told(item: Item) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from flask import Response, jsonify, request
+from flask import Response, jsonify
 
 from portal import clock
 from portal.errors import Invalid
@@ -11,6 +11,7 @@ from portal.extensions import limiter
 from portal.oauth import bp
 from portal.services import clients
 from portal.services.clients import Wanted
+from portal.web import bodies
 from portal.web.access import basic_admin, basic_user
 from portal.web.unit_of_work import unit_of_work
 
@@ -100,7 +101,7 @@ def _secret_answer(body: dict[str, Any]) -> Response:
 
 
 def _body() -> dict[str, Any]:
-    body = request.get_json(silent=True)
+    body = bodies.json()
     if not isinstance(body, dict):
         raise Invalid("Send a JSON object that describes the client.")
     return body

@@ -126,13 +126,12 @@ def _answer(event: Reported, outcome: Outcome, reason: str = "") -> Item:
 
 def _refusal(index: int, event: Any, reason: str) -> Item:
     named = event if isinstance(event, Mapping) else {}
-    return Item(
-        index=index,
-        id=str(named.get("id", ""))[:LONGEST_NAME],
-        source=str(named.get("source", ""))[:LONGEST_NAME],
-        outcome=Outcome.REFUSED,
-        reason=reason,
-    )
+    # Lists and objects may be nested deeper than they can be written.
+    names = {
+        name: str(value)[:LONGEST_NAME] if isinstance(value, str | int | float) else ""
+        for name, value in ((name, named.get(name)) for name in ("id", "source"))
+    }
+    return Item(index=index, outcome=Outcome.REFUSED, reason=reason, **names)
 
 
 # --- reading an event ----------------------------------------------------------------------

@@ -74,6 +74,18 @@ def test_a_wrong_registration_is_refused_with_a_sentence(app, factories, body):
     assert answer.json["error"]
 
 
+def test_a_registration_that_is_nested_without_end_is_refused(app, factories):
+    factories.user("admin", "admin")
+    answer = app.test_client().post(
+        REGISTER,
+        data="[" * 50_000,
+        content_type="application/json",
+        headers=basic("admin", "open sesame"),
+    )
+    assert answer.status_code == 400
+    assert "Send a JSON object" in answer.json["error"]
+
+
 def test_a_token_for_the_documented_scope(app, factories):
     answer = ask(app, registered(app, factories))
 

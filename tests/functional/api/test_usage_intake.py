@@ -1,6 +1,7 @@
 """Usage that other gateways report: once each, answered one by one, apart by tenant."""
 
 import json
+import threading
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support import statements
 from tests.support.rest import Rest
 
 PATH = "/api/am/usage/v1/events"
+ONE = "application/cloudevents+json"
 MANY = "application/cloudevents-batch+json"
 
 
@@ -92,7 +94,7 @@ def test_another_source_may_use_the_same_id(gateway, row):
 
 
 def test_one_event_alone_is_taken_too(gateway, row):
-    answer = gateway(event(row), media_type="application/cloudevents+json")
+    answer = gateway(event(row), media_type=ONE)
     assert answer["items"] == [
         {"index": 0, "id": "call-1", "source": "kong-1", "outcome": "accepted"}
     ]
@@ -186,6 +188,7 @@ def test_too_much_is_refused_whole(gateway, row):
     assert "1,000" in str(gateway([event(row)] * 1001, expect=400))
     gateway("[" + " " * 1_100_000 + "]", expect=413)
     gateway("{", expect=400)
+    gateway("{", media_type=ONE, expect=400)
     gateway([], media_type="application/json", expect=415)
     assert total(row).total == 0
 
@@ -200,6 +203,59 @@ def test_when_busy_it_asks_to_send_the_same_again(gateway, program, row):
         for _ in range(usage_intake.AT_A_TIME):
             usage_intake.slots.release()
     assert gateway([event(row)])["accepted"] == 1
+
+
+class Unfinished:
+    """A body that does not come before it is let go on."""
+
+    def __init__(self):
+        self.awaited, self.goes_on = threading.Event(), threading.Event()
+
+    def read(self, _size):
+        self.awaited.set()
+        assert self.goes_on.wait(30)
+        return b"[]"
+
+
+def test_uploads_that_do_not_end_keep_nobody_else_waiting(app, gateway, row, factories):
+    other = factories.user("other", "admin", tenant=factories.tenant("other.com"))
+    answers = []
+
+    def upload(rest, body):
+        sent = {"wsgi.input": body, "CONTENT_LENGTH": "2"}
+        answer = rest("POST", "/events", content_type=MANY, environ_overrides=sent)
+        answers.append(answer.status_code)
+
+    bodies = [Unfinished() for _ in range(usage_intake.AT_A_TIME)]
+    rests = [Rest(app, other, "usage/v1") for _ in bodies]
+    uploads = [
+        threading.Thread(target=upload, args=pair) for pair in zip(rests, bodies, strict=True)
+    ]
+    for thread in uploads:
+        thread.start()
+    try:
+        assert all(body.awaited.wait(30) for body in bodies)
+        assert gateway([event(row)])["accepted"] == 1
+    finally:
+        for body in bodies:
+            body.goes_on.set()
+        for thread in uploads:
+            thread.join()
+    assert answers == [200] * len(bodies)
+
+
+@pytest.mark.parametrize("media_type", [MANY, ONE])
+@pytest.mark.parametrize("body", ["[" * 50_000, "[" * 50_000 + "]" * 50_000, '{"id":' * 50_000])
+def test_what_is_nested_without_end_is_not_json(gateway, media_type, body):
+    answer = gateway(body, media_type=media_type, expect=400)
+    assert "The body has to be a JSON" in answer["description"]
+
+
+def test_nested_names_are_refused_by_themselves(gateway, row):
+    deep = json.loads("[" * 900 + "]" * 900)
+    answer = gateway([event(row, id=deep, source=deep), event(row)])
+    assert [item["outcome"] for item in answer["items"]] == ["refused", "accepted"]
+    assert (answer["items"][0]["id"], answer["items"][0]["source"]) == ("", "")
 
 
 def test_it_needs_a_token_with_its_own_scope(app, factories):
