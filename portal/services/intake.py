@@ -29,6 +29,9 @@ OLDEST = timedelta(days=34)
 #: How far the clock of another gateway may be ahead.
 AHEAD = timedelta(minutes=5)
 LONGEST_NAME = 110
+LONGEST_METHOD = 10
+#: Of one call: a terabyte. Eight million such calls still fit one number of a database.
+MOST_BYTES = 2**40
 #: Control characters, and halves of a character that no database takes.
 _UNREADABLE = re.compile("[\x00-\x1f\ud800-\udfff]")
 _KEY_TYPES = {kind.value: kind for kind in KeyType}
@@ -160,7 +163,7 @@ def _read(index: int, event: Any, now: datetime) -> Reported:
         method=_text(data, "apiMethod", 10).upper(),
         resource=_text(data, "apiResourceTemplate", usage.LONGEST_RESOURCE, "/"),
         status=_number(data, "targetResponseCode", 100, 599),
-        bytes=_number(data, "bytes", 0, 2**53, 0),
+        bytes=_number(data, "bytes", 0, MOST_BYTES, 0),
     )
 
 
@@ -180,7 +183,7 @@ def _number(
 ) -> int:
     value = holder.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise _Refused(f"{name} has to be a whole number from {least} to {most}.")
+        raise _Refused(f"{name} has to be a whole number from {least} to {most:,}.")
     return value
 
 

@@ -22,7 +22,11 @@ log = structlog.get_logger()
 #: The names in each line.
 FIELDS = frozenset({"at", "id", "sub", "key", "method", "path", "status", "in", "out"})
 _KEY_TYPES = {str(each): each for each in KeyType}
-_NUMBER = r"0|[1-9][0-9]{0,17}"
+#: Bytes of one call or one answer: a terabyte. What is more is an error of a log, and would make
+#: the sum of many lines more than one number of a database holds.
+MOST_BYTES = 2**40
+#: A number that is less.
+_NUMBER = r"0|[1-9][0-9]{0,11}"
 
 
 def _shape(text: str) -> re.Pattern[str]:
@@ -218,7 +222,7 @@ def _line(found: Mapping[str, Any]) -> Line:
         _readable(str(found["method"])[:10]),
         str(found["path"]),
         _within(int(last), 999),
-        _within(int(found["in"])) + _within(int(found["out"])),
+        _within(int(found["in"]), MOST_BYTES) + _within(int(found["out"]), MOST_BYTES),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, RootModel
 
 from portal.api.schemas.base import Schema
+from portal.services.intake import MOST_BYTES
 
 
 class PublishAccepted(Schema):
@@ -84,7 +85,7 @@ _EVENT["properties"]["data"] = {
         apiMethod="`GET`, `POST` and so on.",
         apiResourceTemplate="The resource, such as `/rates/{code}`.",
         targetResponseCode="The back end's status, from 100 to 599.",
-        bytes="Of call and answer together, if known.",
+        bytes=f"Of call and answer together, if known; at most {MOST_BYTES:,} (a terabyte).",
     ),
 }
 

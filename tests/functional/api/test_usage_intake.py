@@ -5,14 +5,16 @@ import threading
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from portal import clock
 from portal.api import usage_intake
 from portal.extensions import db
-from portal.models import KeyType
-from portal.services import applications, usage
+from portal.models import KeyType, UsageBucket
+from portal.services import applications, intake, usage
 from portal.web.unit_of_work import in_unit_of_work
 from tests.support import statements
+from tests.support.browser import Browser
 from tests.support.rest import Rest
 
 PATH = "/api/am/usage/v1/events"
@@ -157,6 +159,9 @@ def test_a_call_is_found_by_its_api_and_application_or_key(gateway, row):
         ),
         ({"data": {"keyType": "BOTH"}}, "PRODUCTION or SANDBOX"),
         ({"data": {"targetResponseCode": "200"}}, "from 100 to 599"),
+        ({"data": {"bytes": 2**40 + 1}}, "a whole number from 0 to 1,099,511,627,776."),
+        ({"data": {"bytes": -1}}, "bytes has to be a whole number"),
+        ({"data": {"bytes": 10**30}}, "bytes has to be a whole number"),
         ({"data": {"targetResponseCode": True}}, "from 100 to 599"),
         ({"data": {"apiMethod": "G\nT"}}, "readable"),
         ({"data": {"apiResourceTemplate": "\ud800"}}, "readable"),
@@ -166,6 +171,22 @@ def test_what_cannot_be_counted_is_refused_by_itself(gateway, row, changes, word
     answer = gateway([event(row, 1), event(row, 2, **changes), event(row, 3)])
     assert [item["outcome"] for item in answer["items"]] == ["accepted", "refused", "accepted"]
     assert words in answer["items"][1]["reason"]
+
+
+@pytest.mark.all_databases
+def test_two_batches_of_the_largest_calls_stay_whole_numbers(app, gateway, row):
+    for hours in (1, 2):
+        at = (clock.now() - timedelta(hours=hours)).isoformat()
+        largest = {"bytes": intake.MOST_BYTES}
+        gateway([event(row, f"{hours}-{n}", time=at, data=largest) for n in range(1000)])
+    sizes = db.session.scalars(sa.select(UsageBucket.bytes)).all()
+    assert sizes == [1000 * 2**40] * 2
+    subscriber = Browser(app).sign_in(row.application.owner.username)
+    subscriber.get(f"/devportal/subscriptions/{row.uuid}/usage")
+
+
+def test_eight_million_of_the_largest_calls_fit_one_number():
+    assert intake.MOST_BYTES * 8_000_000 < 2**63
 
 
 def test_a_call_from_before_or_after_the_subscription_is_refused(gateway, factories):
@@ -292,5 +313,6 @@ def test_the_document_has_the_intake_with_its_bodies_and_the_pause(app):
     assert set(answers) == {"200", "400", "401", "403", "413", "415", "429"}
     busy = document["components"]["responses"][answers["429"]["$ref"].rpartition("/")[2]]
     assert busy["headers"]["Retry-After"]["required"] is True
+    assert "at most 1,099,511,627,776" in json.dumps(document)
     item = document["components"]["schemas"]["UsageItem"]
     assert set(item["properties"]) == {"index", "id", "source", "outcome", "reason"}
