@@ -160,7 +160,7 @@ def _read(index: int, event: Any, now: datetime) -> Reported:
         application=_text(data, "applicationId", 36, ""),
         key=_text(data, "apiKey", 255, ""),
         key_type=_key_type(data.get("keyType")),
-        method=_text(data, "apiMethod", 10).upper(),
+        method=_method(data),
         resource=_text(data, "apiResourceTemplate", usage.LONGEST_RESOURCE, "/"),
         status=_number(data, "targetResponseCode", 100, 599),
         bytes=_number(data, "bytes", 0, MOST_BYTES, 0),
@@ -176,6 +176,14 @@ def _text(holder: Mapping[str, Any], name: str, longest: int, default: str | Non
     if len(value) > longest or _UNREADABLE.search(value):
         raise _Refused(f"{name} has to be at most {longest} readable characters.")
     return value.strip()
+
+
+def _method(data: Mapping[str, Any]) -> str:
+    method = _text(data, "apiMethod", LONGEST_METHOD)
+    # Other letters can become two when they are made capitals, and no method has them.
+    if not method.isascii():
+        raise _Refused("apiMethod has to be a method such as GET.")
+    return method.upper()
 
 
 def _number(

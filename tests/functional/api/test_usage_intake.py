@@ -189,6 +189,25 @@ def test_eight_million_of_the_largest_calls_fit_one_number():
     assert intake.MOST_BYTES * 8_000_000 < 2**63
 
 
+@pytest.mark.all_databases
+def test_text_that_a_database_cannot_hold_is_refused_by_itself(gateway, row):
+    odd = [event(row, f"good-{place}-\U0001f600", source="\u00df" * 110) for place in range(2)]
+    for text in ("\0", "\ud800", "\u00df" * 300):
+        odd[1:1] = [event(row, id=text), event(row, source=text)]
+        odd[1:1] = [event(row, data={name: text}) for name in event(row)["data"]]
+    some = {"apiId": "\u00df", "applicationId": "\U0001f600", "subscriptionId": None}
+    odd[1:1] = [
+        event(row, data={"apiMethod": "\u00df" * 10}),
+        event(row, data={"subscriptionId": "\U0001f600"}),
+        event(row, data=some),
+        event(row, data=some | {"apiKey": "\u00df"}),
+    ]
+    answer = gateway(odd)
+    assert [item["outcome"] for item in answer["items"][1:-1]] == ["refused"] * (len(odd) - 2)
+    assert answer["items"][1]["reason"] == "apiMethod has to be a method such as GET."
+    assert (answer["accepted"], total(row).total) == (2, 2)
+
+
 def test_a_call_from_before_or_after_the_subscription_is_refused(gateway, factories):
     ended = factories.subscription(
         created_at=clock.now() - timedelta(days=3), ended_at=clock.now() - timedelta(days=1)
