@@ -1,6 +1,7 @@
 """Inserting rows of which some may be there already, alike on every database."""
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, String, Table, Text, bindparam, func, select
@@ -18,12 +19,17 @@ def parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def insert_missing(
-    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, key: str = ""
+    connection: Connection,
+    table: Table,
+    rows: Sequence[dict[str, Any]],
+    *,
+    key: str | tuple[str, ...] = "",
 ) -> set[Any]:
     """Insert the rows whose keys are not taken; return the values of ``key`` that were taken.
 
     Without ``key`` nothing is found out, which costs nothing. A taken key is never an error, also
-    where another transaction takes it at the same moment.
+    where another transaction takes it at the same moment. A key of several columns has tuples for
+    values.
     """
     kind = connection.dialect.name
     statement = ignoring(kind, table)
@@ -32,15 +38,17 @@ def insert_missing(
         return set()
     if insert_all(connection, table, rows):
         return set()
-    column = table.c[key]
+    names = (key,) if isinstance(key, str) else key
+    value = itemgetter(*names)
     if kind in ("postgresql", "sqlite"):
-        made = set(connection.scalars(statement.returning(column), list(rows)))
-        return {row[key] for row in rows} - made
+        telling = statement.returning(*(table.c[name] for name in names))
+        made = {value(row) for row in connection.execute(telling, list(rows)).mappings()}
+        return {value(row) for row in rows} - made
     # MySQL's RETURNING is MariaDB's alone: each row tells by its own statement.
     taken = set()
     for row in rows:
         if connection.execute(statement, row).rowcount == 0:
-            taken.add(row[key])
+            taken.add(value(row))
     return taken
 
 

@@ -108,18 +108,18 @@ def record(connection: Connection, tenant_id: int, found: Sequence[Reported]) ->
     """Take in what was read; return the answers by the events' places."""
     owners = _Owners(tenant_id, found)
     items: dict[int, Item] = {}
-    calls: dict[str, list[tuple[Reported, usage.Call]]] = {}
+    counted: list[Reported] = []
+    calls: list[tuple[str, usage.Call]] = []
     for event in found:
         try:
-            calls.setdefault(event.source, []).append((event, owners.call(event)))
+            # The tenant is part of the source, so that nobody can use up another tenant's ids.
+            calls.append((f"{tenant_id}:{event.source}", owners.call(event)))
+            counted.append(event)
         except _Refused as refusal:
             items[event.index] = _answer(event, Outcome.REFUSED, str(refusal))
-    for source, pairs in calls.items():
-        # The tenant is part of the source, so that nobody can use up another tenant's ids.
-        news = usage.record_many(connection, f"{tenant_id}:{source}", [call for _, call in pairs])
-        for (event, _), is_new in zip(pairs, news, strict=True):
-            outcome = Outcome.ACCEPTED if is_new else Outcome.DUPLICATE
-            items[event.index] = _answer(event, outcome)
+    for event, is_new in zip(counted, usage.record_all(connection, calls), strict=True):
+        outcome = Outcome.ACCEPTED if is_new else Outcome.DUPLICATE
+        items[event.index] = _answer(event, outcome)
     return items
 
 
@@ -233,13 +233,20 @@ class _Owner(NamedTuple):
     ended_at: datetime | None
 
 
+class _Key(NamedTuple):
+    """A key that calls may be made with, and the UUID of its application."""
+
+    key_type: KeyType
+    application: str
+
+
 class _Owners:
     """The subscriptions and keys that some events name, read with few statements."""
 
     def __init__(self, tenant_id: int, events: Sequence[Reported]) -> None:
         self._by_uuid = dict[str, _Owner]()
         self._by_pair = dict[tuple[str, str], list[_Owner]]()
-        self._by_key = dict[str, ApplicationKey]()
+        self._by_key = dict[str, _Key]()
         self._tenant_id = tenant_id
         self._read_keys({event.key for event in events if event.key})
         self._read_subscriptions(events)
@@ -247,12 +254,15 @@ class _Owners:
     def _read_keys(self, texts: set[str]) -> None:
         hashes = {hash_of(text): text for text in texts}
         for part in parts(list(hashes)):
-            rows = db.session.scalars(
-                select(ApplicationKey)
+            rows = db.session.execute(
+                select(ApplicationKey.key_hash, ApplicationKey.key_type, Application.uuid)
                 .join(Application, Application.application_id == ApplicationKey.application_id)
                 .where(ApplicationKey.key_hash.in_(part), Application.tenant_id == self._tenant_id)
             )
-            self._by_key |= {hashes[row.key_hash]: row for row in rows}
+            self._by_key |= {
+                hashes[key_hash]: _Key(KeyType(key_type), application)
+                for key_hash, key_type, application in rows
+            }
 
     def _read_subscriptions(self, events: Sequence[Reported]) -> None:
         uuids = sorted({event.subscription for event in events if event.subscription})
@@ -287,7 +297,7 @@ class _Owners:
 
     def _pair(self, event: Reported) -> tuple[str, str]:
         key = self._by_key.get(event.key)
-        return event.api, key.application.uuid if key else event.application
+        return event.api, key.application if key else event.application
 
     def call(self, event: Reported) -> usage.Call:
         """Return the call that an event tells of.
@@ -298,7 +308,7 @@ class _Owners:
         if event.key and key is None:
             raise _Refused("apiKey is unknown.")
         row = self._owner(event)
-        key_type = event.key_type or (KeyType(key.key_type) if key else KeyType.PRODUCTION)
+        key_type = event.key_type or (key.key_type if key else KeyType.PRODUCTION)
         return usage.Call(
             event_id=event.id,
             tenant_id=self._tenant_id,

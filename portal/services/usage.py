@@ -21,6 +21,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    tuple_,
 )
 
 from portal import clock
@@ -106,59 +107,74 @@ def record(connection: Connection, call: Call) -> None:
 def record_many(connection: Connection, source: str, calls: Sequence[Call]) -> list[bool]:
     """Take in calls that somebody reports; say of each whether it is new.
 
+    As :func:`record_all` does, of one source.
+    """
+    return record_all(connection, [(source, call) for call in calls])
+
+
+def record_all(connection: Connection, reported: Sequence[tuple[str, Call]]) -> list[bool]:
+    """Take in calls with who reports each of them; say of each whether it is new.
+
     Idempotent by source and event id, also among the calls themselves and for two who report the
     same at once. A call counts in its own hour and billing period, however late it comes.
 
-    :param source: who reports, at most 128 characters; event ids likewise
+    :param reported: sources and event ids have at most 128 characters
     :raise ValueError: if a time has no zone
     """
     now = clock.now()
-    rows = {
-        call.event_id: {
-            "source": source,
-            "event_id": call.event_id,
-            "tenant_id": call.tenant_id,
-            "subscription_id": call.subscription_id,
-            "key_type": call.key_type,
-            "method": call.method,
-            "resource": call.resource[:LONGEST_RESOURCE],
-            "status": call.status,
-            "at": call.at,
-            "counted": is_counted(call.key_type, call.status),
-            "received_at": now,
-        }
-        for call in reversed(calls)
-    }
-    taken = _taken_by_others(connection, source, rows)
+    rows = {(source, call.event_id): _row(source, call, now) for source, call in reversed(reported)}
+    taken = _taken_by_others(connection, rows)
+    new: list[tuple[Alike, int, int]] = []
     news: list[bool] = []
-    for call in calls:
-        news.append(call.event_id not in taken)
-        taken.add(call.event_id)
-    new = [_alike(call) for call, is_new in zip(calls, news, strict=True) if is_new]
+    for source, call in reported:
+        name = source, call.event_id
+        news.append(name not in taken)
+        if name not in taken:
+            taken.add(name)
+            new.append(_alike(call))
     if new:
         ledger.count(connection, ledger.grouped(new), ledger.splitter(new))
     return news
 
 
-def _taken_by_others(
-    connection: Connection, source: str, rows: Mapping[str, dict[str, Any]]
-) -> set[str]:
-    """Insert what is new, and return the ids that were there."""
+def _row(source: str, call: Call, now: datetime) -> dict[str, Any]:
+    return {
+        "source": source,
+        "event_id": call.event_id,
+        "tenant_id": call.tenant_id,
+        "subscription_id": call.subscription_id,
+        "key_type": call.key_type,
+        "method": call.method,
+        "resource": call.resource[:LONGEST_RESOURCE],
+        "status": call.status,
+        "at": call.at,
+        "counted": is_counted(call.key_type, call.status),
+        "received_at": now,
+    }
+
+
+#: Source and event id: what makes a call one call.
+_Name = tuple[str, str]
+
+
+def _taken_by_others(connection: Connection, rows: Mapping[_Name, dict[str, Any]]) -> set[_Name]:
+    """Insert what is new, and return the names that were there."""
     if not rows or insert_all(connection, _TABLE, list(rows.values())):
         return set()
-    taken = _taken(connection, source, list(rows))
-    fresh = [row for event_id, row in rows.items() if event_id not in taken]
-    return taken | (insert_missing(connection, _TABLE, fresh, key="event_id") if fresh else set())
+    taken = _taken(connection, list(rows))
+    fresh = [row for name, row in rows.items() if name not in taken]
+    if fresh:
+        taken |= insert_missing(connection, _TABLE, fresh, key=("source", "event_id"))
+    return taken
 
 
-def _taken(connection: Connection, source: str, ids: Sequence[str]) -> set[str]:
-    columns = _TABLE.c
+def _taken(connection: Connection, names: Sequence[_Name]) -> set[_Name]:
+    name = tuple_(_TABLE.c.source, _TABLE.c.event_id)
+    query = select(_TABLE.c.source, _TABLE.c.event_id)
     return {
-        event_id
-        for part in parts(ids)
-        for event_id in connection.scalars(
-            select(columns.event_id).where(columns.source == source, columns.event_id.in_(part))
-        )
+        (source, event_id)
+        for part in parts(names)
+        for source, event_id in connection.execute(query.where(name.in_(part)))
     }
 
 

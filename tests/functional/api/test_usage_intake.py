@@ -306,19 +306,67 @@ def test_it_needs_a_token_with_its_own_scope(app, factories):
     assert post(narrow, []).status_code == 403
 
 
-def test_fifty_owners_cost_as_many_statements_as_five(gateway, factories):
+@pytest.fixture
+def cost(program):
+    """How many statements a batch costs that is taken in whole."""
+
+    def counted(batch):
+        answers = []
+        sent = statements.sent(lambda: answers.append(post(program, batch).get_json()))
+        assert answers[0]["accepted"] == len(batch), answers[0]
+        db.session.rollback()
+        return len(sent)
+
+    return counted
+
+
+@pytest.fixture
+def rows(factories):
     plan = factories.policy()
-    rows = [
-        factories.subscription(policy=plan, created_at=clock.now() - timedelta(days=1))
-        for _ in range(55)
-    ]
+    since = clock.now() - timedelta(days=1)
+    return [factories.subscription(policy=plan, created_at=since) for _ in range(43)]
 
-    def cost(some):
-        batch = [event(row, row.subscription_id) for row in some]
-        return statements.count(lambda: gateway(batch))
 
-    assert cost(rows[:5]) == cost(rows[5:])
-    db.session.rollback()
+@pytest.mark.all_databases
+def test_forty_owners_cost_as_many_statements_as_two(cost, rows):
+    def of(some):
+        return [event(row, row.subscription_id) for row in some]
+
+    cost(of(rows[:1]))
+    assert cost(of(rows[1:3])) == cost(of(rows[3:])) < 20
+
+
+@pytest.mark.all_databases
+def test_forty_sources_cost_as_many_statements_as_two(cost, row):
+    def of(count, name):
+        return [event(row, source=f"{name}-{number}") for number in range(count)]
+
+    cost(of(1, "first"))
+    assert cost(of(2, "few")) == cost(of(40, "many")) < 20
+
+
+@pytest.mark.all_databases
+def test_forty_keys_cost_as_many_statements_as_two(cost, rows):
+    def keyed(row):
+        made = in_unit_of_work(lambda: applications.generate_key(row.application, KeyType.SANDBOX))
+        data = {"subscriptionId": None, "apiId": row.api.api_uuid, "apiKey": made[1]}
+        return event(row, row.subscription_id, data=data | {"keyType": None})
+
+    batch = [keyed(row) for row in rows]
+    cost(batch[:1])
+    assert cost(batch[1:3]) == cost(batch[3:]) < 20
+
+
+@pytest.mark.all_databases
+def test_what_is_known_of_many_sources_costs_few_statements(gateway, row):
+    known = [event(row, source=f"kong-{number}") for number in range(40)]
+    gateway(known)
+    more = [event(row, 2, source=f"kong-{number}") for number in range(40)]
+    answers = []
+    sent = statements.sent(lambda: answers.append(gateway([*known, *more, *more])))
+    assert (answers[0]["accepted"], answers[0]["duplicates"]) == (40, 80)
+    assert len(sent) < 25
+    assert total(row).counted == 80
 
 
 def test_the_document_has_the_intake_with_its_bodies_and_the_pause(app):
