@@ -38,12 +38,17 @@ SHOWN = 20
 def import_file(file: Path, kind: str | None, domain: str, source: str, as_json: bool) -> None:
     """Take in the calls of FILE: an access log of nginx in JSON, or CSV with a heading.
 
-    Each call counts once by its id and SOURCE, however often the file is read. The log of an nginx
+    Each line is a call, and counts once by its id and SOURCE, however often the file is read: also
+    when it has grown, has another name, or lines of it were mended. Lines without an id are known
+    by what they say: of equal ones, also in several files, as many count as one file has. Where
+    two calls may be written alike, give each gateway a SOURCE of its own, or the lines ids.
+
+    The log of an nginx
     that runs deploy/nginx-gateway.conf is read as `flask usage tail` reads it, so that it does not
     matter which of both has read it before. Exits 1 when a line was refused.
     """
     tenant_id = _tenant(domain)
-    how = kind or (usage_files.CSV if file.suffix == ".csv" else usage_files.NGINX)
+    how = kind or (usage_files.CSV if file.suffix.lower() == ".csv" else usage_files.NGINX)
     counted: Counter[str] = Counter()
     refused: list[dict[str, Any]] = []
     with audit.command("usage import", tenant_id):

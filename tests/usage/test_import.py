@@ -90,6 +90,101 @@ def recent():
     return f"{clock.now().timestamp() - 60:.3f}"
 
 
+def table_of(row, *lines, more=""):
+    """A table with a line for each resource."""
+    at = (clock.now() - timedelta(minutes=5)).replace(microsecond=0).isoformat()
+    heading = f"time,subscriptionId,apiMethod,targetResponseCode,apiResourceTemplate{more}\n"
+    return heading + "".join(f"{at},{row.uuid},GET,200,{line}\n" for line in lines)
+
+
+def test_a_mended_grown_or_renamed_file_without_ids_counts_once(run, row, tmp_path):
+    table = tmp_path / "calls.csv"
+    table.write_text(table_of(row, "/a", "/a", '"/b', "/c"))
+    assert "3 calls taken in, 0 were known, 1 refused." in run(table, expect=1)
+    other = tmp_path / "calls-1.csv"
+    other.write_text(table.read_text().replace('"/b', "/b") + table_of(row, "/d").split("\n")[1])
+    assert "2 calls taken in, 3 were known, 0 refused." in run(other)
+    assert counted(row).counted == 5
+
+
+def test_equal_lines_of_two_gateways_count_each_under_a_source_of_its_own(run, row, tmp_path):
+    for name in ("one", "two"):
+        table = tmp_path / f"{name}.csv"
+        table.write_text(table_of(row, "/a"))
+        assert "1 calls taken in" in run(table, "--source", name)
+    assert counted(row).counted == 2
+
+
+def test_a_quotation_mark_that_nothing_closes_swallows_its_own_line_only(run, row, tmp_path):
+    table = tmp_path / "calls.csv"
+    paths = [f"/{number}" for number in range(1_200)]
+    paths[100], paths[1_100] = '"/100', '"/1"100'
+    table.write_text(table_of(row, *paths))
+    told = json.loads(run(table, "--json", expect=1))
+    assert told["accepted"] == counted(row).counted == 1_198
+    assert [item["line"] for item in told["refused"]] == [102, 1_102]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '"/x\ry"',
+        "/x\r/y",
+        "/x,1,1",
+        "/x," + "9" * 5_000,
+        "/x,٥",
+        "/" + "x" * 200_000,
+        '"' + "x" * 200_000,
+    ],
+)
+def test_a_line_of_a_table_that_is_odd_is_refused_by_itself(run, row, tmp_path, odd):
+    table = tmp_path / "calls.csv"
+    table.write_text(table_of(row, "/a,1", odd, "/b,1", more=",bytes"), newline="")
+    told = json.loads(run(table, "--json", expect=1))
+    assert (told["accepted"], [item["line"] for item in told["refused"]]) == (2, [3])
+
+
+def test_a_line_that_ends_before_its_status_is_no_failed_call(run, row, tmp_path):
+    table = tmp_path / "calls.csv"
+    table.write_text(table_of(row, "/a") + f"{clock.now().isoformat()},{row.uuid},GET\n")
+    told = json.loads(run(table, "--json", expect=1))
+    assert told["refused"] == [{"line": 3, "reason": "The line cannot be read."}]
+    assert counted(row).total == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "[" * 60_000,
+        '{"time":' * 5_000,
+        {"bytes": "9" * 5_000},
+        {"bytes": json.loads("[" * 900 + "]" * 900)},
+        {"targetResponseCode": json.loads("[" * 900 + "]" * 900)},
+        {"targetResponseCode": {}},
+        {"time": json.loads("[" * 900 + "]" * 900)},
+        {"time": "9" * 5_000},
+        {"id": [[]]},
+        {"apiResourceTemplate": "x" * 200_000},
+    ],
+)
+def test_a_line_of_a_log_that_is_odd_is_refused_by_itself(run, row, tmp_path, odd):
+    log = tmp_path / "access.log"
+    lines = [logged(row, 1), odd if isinstance(odd, str) else logged(row, 2, **odd), logged(row, 3)]
+    log.write_text("\n".join(lines))
+    told = json.loads(run(log, "--json", expect=1))
+    assert (told["accepted"], [item["line"] for item in told["refused"]]) == (2, [2])
+
+
+def test_the_mark_before_utf_8_and_a_name_in_capitals_change_nothing(run, row, tmp_path):
+    table, log = tmp_path / "CALLS.CSV", tmp_path / "access.log"
+    table.write_text(table_of(row, "/a"), encoding="utf-8-sig")
+    log.write_text(logged(row, 1), encoding="utf-8-sig")
+    assert "1 calls taken in" in run(table)
+    assert "1 calls taken in" in run(log)
+    table.write_text(table_of(row, "/a"))
+    assert "0 calls taken in, 1 were known" in run(table)
+
+
 def test_what_is_refused_is_told_with_its_line_and_the_rest_counts(run, row, tmp_path):
     log = tmp_path / "access.log"
     lines = [logged(row, 1), "not json", logged(row, 2, subscriptionId="x"), logged(row, 3)]
