@@ -11,10 +11,17 @@ from portal.errors import Conflict, PortalError
 from portal.flows import metering
 from portal.flows import publishing as publishing_flow
 from portal.flows.metering import Seen
+from portal.models import BatchState
 from portal.services import parked, publishing, source_settings, usage_account
+from portal.services.freezing import TOO_LATE
 from portal.web.access import admin_only, me
 from portal.web.engines import engine_of
 from portal.web.unit_of_work import unit_of_work
+
+_DECIDED = {
+    BatchState.ACKNOWLEDGED: "It counts as arrived.",
+    BatchState.WRITTEN_OFF: "The calls are written off: no invoice has them.",
+}
 
 
 @bp.get("/usage")
@@ -30,6 +37,7 @@ def usage() -> str:
         published=clock.from_epoch(int(millis) // 1000) if millis else None,
         runs=publishing.history(tenant),
         parked=parked.waiting(tenant.tenant_id),
+        too_late=TOO_LATE,
         source=source_settings.stored(tenant.tenant_id),
     )
 
@@ -50,13 +58,12 @@ def publish_usage() -> Response:
 @bp.post("/usage/batches/<int:number>")
 @admin_only
 def decide_batch(number: int) -> Response:
-    """Bring a parked batch on: send it again with the next run, or confirm that it arrived."""
+    """Bring a parked batch on: send it again, confirm that it arrived, or write it off."""
     has_arrived = request.form.get("decision") == "arrived"
     actor = me().qualified_name
     with unit_of_work():
-        parked.decide(me().tenant, number, has_arrived=has_arrived, actor=actor)
-    done = "It counts as arrived." if has_arrived else "The next run sends it again."
-    flash(done, "success")
+        state = parked.decide(me().tenant, number, has_arrived=has_arrived, actor=actor)
+    flash(_DECIDED.get(state, "The next run sends it again."), "success")
     return redirect(url_for("admin.usage"), 303)
 
 

@@ -185,6 +185,8 @@ class BatchState(StrEnum):
     """Without an answer for longer than the engine remembers identifiers: never sent blindly."""
     REFUSED = "REFUSED"
     """The engine refused for good; ``error`` says why."""
+    WRITTEN_OFF = "WRITTEN_OFF"
+    """Nothing was sent and nothing will be: a person gave up what no invoice can have."""
 
 
 class UsageBatch(Model):

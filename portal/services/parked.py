@@ -23,8 +23,11 @@ def waiting(tenant_id: int, limit: int = 100) -> Sequence[UsageBatch]:
     ).all()
 
 
-def decide(tenant: Tenant, batch_id: int, *, has_arrived: bool, actor: str) -> None:
+def decide(tenant: Tenant, batch_id: int, *, has_arrived: bool, actor: str) -> BatchState:
     """Bring a parked batch on: it has arrived, or the next run sends it again.
+
+    One that no invoice can have is written off instead of arriving: the engine has nothing of it.
+    Returns where the batch stands now.
 
     :raise portal.errors.NotFound: if the tenant has no such batch parked
     """
@@ -39,16 +42,26 @@ def decide(tenant: Tenant, batch_id: int, *, has_arrived: bool, actor: str) -> N
     ).one_or_none()
     if batch is None:
         raise NotFound("There is no such batch, or it has been dealt with already.")
+    if has_arrived:
+        _confirm(batch, actor)
+        return BatchState(batch.state)
     batch.error = None
     batch.retryable = False
-    if has_arrived:
-        batch.state, batch.acknowledged_at = BatchState.ACKNOWLEDGED, clock.now()
-        batch.receipt = f"confirmed by {actor}"
-        return
     if batch.state == BatchState.UNKNOWN:
         # A person has compared: it is sent as if for the first time.
         batch.first_sent_at = None
     batch.state = BatchState.FROZEN
+    return BatchState.FROZEN
+
+
+def _confirm(batch: UsageBatch, actor: str) -> None:
+    if batch.error == TOO_LATE:
+        batch.state, batch.receipt = BatchState.WRITTEN_OFF, f"written off by {actor}"
+    else:
+        batch.state, batch.receipt = BatchState.ACKNOWLEDGED, f"confirmed by {actor}"
+    batch.acknowledged_at = clock.now()
+    batch.error = None
+    batch.retryable = False
 
 
 def is_on_its_way(batch_ids: Sequence[int]) -> bool:

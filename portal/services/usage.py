@@ -26,9 +26,18 @@ from sqlalchemy import (
 
 from portal import clock
 from portal.extensions import db
-from portal.models import KeyType, Subscription, UsageBatch, UsageBucket, UsageEvent, UsageSegment
+from portal.models import (
+    BatchState,
+    KeyType,
+    Subscription,
+    UsageBatch,
+    UsageBucket,
+    UsageEvent,
+    UsageSegment,
+)
 from portal.models import UsageTally as Tally
 from portal.services import ledger, periods
+from portal.services.freezing import TOO_LATE
 from portal.services.inserting import insert_all, insert_missing, parts
 from portal.services.ledger import LONGEST_RESOURCE, Alike, is_counted, millis
 
@@ -277,11 +286,13 @@ class DayUse:
     reason: Reason | None
     """Why they are not billable; ``None``: they are."""
     late: bool
-    """They arrived when the invoice of their period was drawn, and are on the next one."""
+    """They arrived when the invoice of their period was drawn; the next one has them, if any."""
     calls: int
     bytes: int
     published: int
     """How many of them are in a batch."""
+    written_off: int
+    """How many of them came when the last invoice was drawn, so that none has them."""
 
 
 #: From when to when; the end is excluded.
@@ -309,25 +320,30 @@ def by_day(spans: Mapping[int, Span]) -> list[DayUse]:
         _BUCKET.c.reason,
         late,
     )
-    mine = and_(
-        batch.c.subscription_id == _BUCKET.c.subscription_id,
-        batch.c.period_start == _BUCKET.c.period_start,
-        batch.c.first == _BUCKET.c.claim,
-    )
     batched = case((batch.c.batch_id.is_not(None), _BUCKET.c.calls), else_=0)
+    lost = case((_has_no_invoice(), _BUCKET.c.calls), else_=0)
     query = (
         select(
             *kinds,
             func.sum(_BUCKET.c.calls).label("calls"),
             func.sum(_BUCKET.c.bytes).label("bytes"),
             func.sum(batched).label("published"),
+            func.sum(lost).label("written_off"),
         )
-        .select_from(_BUCKET.outerjoin(batch, mine))
+        .select_from(_BUCKET.outerjoin(batch, _same_batch()))
         .where(_of(spans))
         .group_by(*kinds)
         .order_by(*kinds)
     )
     return [_day_use(row) for row in db.session.execute(query)]
+
+
+def _same_batch() -> ColumnElement[bool]:
+    return and_(
+        UsageBatch.subscription_id == _BUCKET.c.subscription_id,
+        UsageBatch.period_start == _BUCKET.c.period_start,
+        UsageBatch.first == _BUCKET.c.claim,
+    )
 
 
 def _of(spans: Mapping[int, Span]) -> ColumnElement[bool]:
@@ -352,7 +368,14 @@ def _day_use(row: Any) -> DayUse:
         calls=int(row.calls),
         bytes=int(row.bytes),
         published=int(row.published),
+        written_off=int(row.written_off),
     )
+
+
+def _has_no_invoice() -> ColumnElement[bool]:
+    """Return whether a batch came when the last invoice was drawn, given up already or not."""
+    error = func.coalesce(UsageBatch.error, "")
+    return or_(UsageBatch.state == BatchState.WRITTEN_OFF, error == TOO_LATE)
 
 
 def batches_of(subscription_id: int) -> Sequence[UsageBatch]:
@@ -365,10 +388,14 @@ def batches_of(subscription_id: int) -> Sequence[UsageBatch]:
 
 
 def late_batches(subscription_ids: Collection[int]) -> Sequence[UsageBatch]:
-    """Return batches that came when the invoice of their own period was drawn, oldest first."""
+    """Return batches that are on the invoice after that of their own period, oldest first."""
     return db.session.scalars(
         select(UsageBatch)
-        .where(UsageBatch.subscription_id.in_(subscription_ids), UsageBatch.late.is_(True))
+        .where(
+            UsageBatch.subscription_id.in_(subscription_ids),
+            UsageBatch.late.is_(True),
+            ~_has_no_invoice(),
+        )
         .order_by(UsageBatch.batch_id)
     ).all()
 

@@ -37,11 +37,13 @@ class Row:
     acknowledged: int
     parked: int
     """Refused, or of unknown fate: a person decides."""
+    written_off: int
+    """Given up by a person, since no invoice can have them."""
 
     @property
     def adds_up(self) -> bool:
-        """Whether all that was counted has been acknowledged."""
-        return self.counted == self.acknowledged
+        """Whether all that was counted has been acknowledged, or given up."""
+        return self.counted == self.acknowledged + self.written_off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +75,12 @@ def of_tenant(tenant_id: int, number: int = 1) -> Page[Row]:
         lambda row: _row(
             row,
             tallies.get(row.subscription_id, (0, 0)),
-            batches.get(row.subscription_id, (0, 0, 0)),
+            batches.get(row.subscription_id, (0, 0, 0, 0)),
         )
     )
 
 
-def _row(row: Subscription, tally: tuple[int, int], batch: tuple[int, int, int]) -> Row:
+def _row(row: Subscription, tally: tuple[int, int], batch: tuple[int, int, int, int]) -> Row:
     return Row(
         subscription=row,
         counted=tally[0],
@@ -86,6 +88,7 @@ def _row(row: Subscription, tally: tuple[int, int], batch: tuple[int, int, int])
         sent=batch[0],
         acknowledged=batch[1],
         parked=batch[2],
+        written_off=batch[3],
     )
 
 
@@ -102,19 +105,29 @@ def _tallies(ids: Sequence[int]) -> dict[int, tuple[int, int]]:
     return {row[0]: (int(row[1]), int(row[2])) for row in db.session.execute(query)}
 
 
-def _batches(ids: Sequence[int]) -> dict[int, tuple[int, int, int]]:
+def _batches(ids: Sequence[int]) -> dict[int, tuple[int, int, int, int]]:
     def those(condition: object) -> object:
         return func.sum(case((condition, UsageBatch.quantity), else_=0))  # type: ignore[arg-type]
 
     acknowledged = UsageBatch.state == BatchState.ACKNOWLEDGED
     parked = UsageBatch.state.in_((BatchState.REFUSED, BatchState.UNKNOWN))
     sent = acknowledged | (UsageBatch.attempts > 0)
+    written_off = UsageBatch.state == BatchState.WRITTEN_OFF
     query = (
-        select(UsageBatch.subscription_id, those(sent), those(acknowledged), those(parked))  # type: ignore[call-overload]
+        select(  # type: ignore[call-overload]
+            UsageBatch.subscription_id,
+            those(sent),
+            those(acknowledged),
+            those(parked),
+            those(written_off),
+        )
         .where(UsageBatch.subscription_id.in_(ids))
         .group_by(UsageBatch.subscription_id)
     )
-    return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in db.session.execute(query)}
+    return {
+        row[0]: (int(row[1]), int(row[2]), int(row[3]), int(row[4]))
+        for row in db.session.execute(query)
+    }
 
 
 def receipts(tenant_id: int, uuid: str) -> tuple[Subscription, Sequence[UsageBatch]]:

@@ -83,13 +83,25 @@ class Report:
     @property
     def billed_later(self) -> int:
         """Billable calls that came when this period's invoice was drawn: the next one has them."""
-        return sum(use.calls for use in self.uses if use.reason is None and use.late)
+        return self.counted - self._in_time - self.written_off
+
+    @property
+    def written_off(self) -> int:
+        """Billable calls that came when the last invoice was drawn: none has them."""
+        return sum(use.written_off for use in self.uses if use.reason is None)
+
+    @property
+    def _in_time(self) -> int:
+        return sum(use.calls for use in self.uses if use.reason is None and not use.late)
+
+    @property
+    def _from_before(self) -> int:
+        return sum(batch.quantity for batch in self.late_batches)
 
     @property
     def billed(self) -> int:
         """Calls on this period's invoice: its own that came in time, and late ones of others."""
-        late = sum(batch.quantity for batch in self.late_batches)
-        return self.counted - self.billed_later + late
+        return self._in_time + self._from_before
 
     @property
     def waiting(self) -> int:

@@ -13,7 +13,8 @@ from portal import clock
 from portal.extensions import db
 from portal.models import KeyType, QuotaUse, Subscription
 from portal.money import to_minor
-from portal.services import usage, usage_report
+from portal.services import subscriptions, usage, usage_report
+from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import in_unit_of_work, unit_of_work
 from tests.support import statements
 from tests.support.browser import Browser
@@ -257,3 +258,73 @@ def test_the_publisher_sees_each_subscriber_with_as_many_queries_for_five_as_for
     assert "Shop" in browser.text
     assert "0.00 USD" in browser.text
     browser.get(f"/publisher/subscriptions/{row.uuid}/usage")
+
+
+# --- calls that come late, and ends ----------------------------------------------------------
+
+
+@pytest.fixture
+def sold(make_metered, travel):
+    """A subscription that pays per call, sold when its period began."""
+    travel.move_to(START)
+    made = make_metered()
+    travel.move_to(NOW)
+    return made
+
+
+def of(sold):
+    db.session.rollback()
+    return db.session.get_one(Subscription, sold.id)
+
+
+def page_of(app, row, **asked):
+    db.session.rollback()
+    browser = Browser(app).sign_in(row.application.owner.username)
+    address = f"/devportal/subscriptions/{row.uuid}/usage"
+    return browser.get(address, query_string=asked).text
+
+
+def end(sold):
+    with unit_of_work():
+        cause = Cause(because="test", actor="test")
+        subscriptions.make(db.session.get_one(Subscription, sold.id), Move.END, cause)
+
+
+@pytest.mark.all_databases
+def test_calls_that_no_invoice_can_have_cost_nothing_and_are_said_to_be_written_off(
+    app, sold, publish, travel, factories
+):
+    sold.call(40)
+    publish()
+    end(sold)
+    travel.move_to(END + timedelta(hours=5))
+    sold.call(80, at=NOW - timedelta(minutes=30))
+    publish()
+
+    def check():
+        found = usage_report.report(of(sold), NOW)
+        assert (found.counted, found.billed, found.written_off) == (120, 40, 80)
+        assert (found.billed_later, found.waiting) == (0, 0)
+        assert sum(line.calls for line in found.lines) == sold.total == 40
+        text = page_of(app, of(sold), period="2026-05-10")
+        assert "Cost 0.10 USD" in text
+        assert "The arithmetic for 40 billed calls" in text
+        assert "80 written off" in text
+        assert "80 late" not in text
+
+    check()
+    factories.user("root", "admin")
+    admin = Browser(app).sign_in("root").get("/admin/usage").submit("Write off")
+    assert "The calls are written off: no invoice has them." in admin.text
+    db.session.rollback()
+    admin.get("/admin/usage")
+    assert "Waiting for you" not in admin.text
+    assert [(batch.state, batch.receipt) for batch in sold.batches] == [
+        ("ACKNOWLEDGED", "req_1"),
+        ("WRITTEN_OFF", "written off by root"),
+    ]
+    check()
+    assert "80 written off" in admin.get("/admin/usage/subscriptions").text
+    text = admin.get(f"/admin/usage/subscriptions/{sold.uuid}").text
+    assert "WRITTEN_OFF" in text
+    assert "late: on the next invoice" not in text
