@@ -67,7 +67,8 @@ def _next(row: Subscription, report: Report) -> Money | None:
     if row.cancel_at is not None and not version.is_dynamic:
         # Paid in advance and cancelled: nothing more is drawn.
         return None
-    rating = costs.rated(version, report.counted if version.is_dynamic else 0)
+    # What the page of the usage says, with late calls of before and nothing for a trial.
+    rating = report.rating if version.is_dynamic else costs.rated(version, 0)
     return rating.amount if rating else None
 
 
@@ -75,7 +76,7 @@ def _all(rows: Sequence[Subscription]) -> list[Estimate]:
     found = usage_report.reports(rows) if rows else {}
     made = []
     for row in rows:
-        report, version = found[row.subscription_id], row.policy_version
+        report = found[row.subscription_id]
         money = _next(row, report)
         if money is None:
             continue
@@ -83,11 +84,15 @@ def _all(rows: Sequence[Subscription]) -> list[Estimate]:
             Estimate(
                 subscription=row,
                 period=f"{report.period.start:%Y-%m-%d} to {report.period.end:%Y-%m-%d}",
-                reckoned_from=f"{report.counted:,} calls so far"
-                if version.is_dynamic
-                else "The next period's price",
+                reckoned_from=_reckoned_from(report),
                 amount=str(money),
                 drawn_at=row.period_end,
             )
         )
     return made
+
+
+def _reckoned_from(report: Report) -> str:
+    if not report.version.is_dynamic:
+        return "The next period's price"
+    return "The free trial" if report.is_trial else f"{report.billed:,} calls so far"

@@ -13,7 +13,7 @@ from portal import clock
 from portal.extensions import db
 from portal.models import KeyType, QuotaUse, Subscription
 from portal.money import to_minor
-from portal.services import subscriptions, usage, usage_report
+from portal.services import estimates, subscriptions, usage, usage_report
 from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import in_unit_of_work, unit_of_work
 from tests.support import statements
@@ -328,3 +328,49 @@ def test_calls_that_no_invoice_can_have_cost_nothing_and_are_said_to_be_written_
     text = admin.get(f"/admin/usage/subscriptions/{sold.uuid}").text
     assert "WRITTEN_OFF" in text
     assert "late: on the next invoice" not in text
+
+
+def come_late(sold, publish, travel, calls):
+    """Let calls of May come three hours into June, when May's invoice is drawn."""
+    travel.move_to(END + timedelta(hours=3))
+    with unit_of_work():
+        row = db.session.get_one(Subscription, sold.id)
+        row.period_start, row.period_end = END, END + timedelta(days=30)
+    sold.call(calls, at=END - timedelta(minutes=30))
+    publish()
+
+
+def tier(row):
+    version = row.policy_version
+    version.pricing_model, version.tiers, version.price_per_request = "GRADUATED", TIERS, None
+
+
+def estimated(app, row):
+    """What the developer's list of invoices, the page of the usage and the publisher say."""
+    (estimate,) = estimates.of_developer(row.application.owner_id)
+    assert str(estimates.of_subscriptions([row])[row.uuid]) == estimate.amount
+    assert str(usage_report.report(row).rating.amount) == estimate.amount
+    assert f"Cost so far {estimate.amount}" in page_of(app, row)
+    db.session.rollback()
+    words = Browser(app).sign_in(row.application.owner.username).get("/devportal/invoices").text
+    assert f"{estimate.amount} Estimate" in words
+    return estimate
+
+
+@pytest.mark.all_databases
+def test_the_estimate_has_late_calls_of_the_period_before(app, sold, publish, travel):
+    come_late(sold, publish, travel, 40)
+    sold.call(8)
+    found = estimated(app, of(sold))
+    assert (found.amount, found.reckoned_from) == ("0.12 USD", "48 calls so far")
+    assert usage_report.report(of(sold), NOW).billed_later == 40
+
+
+def test_the_estimate_of_a_trial_is_nothing_even_with_a_base_fee(app, sold):
+    row = of(sold)
+    tier(row)
+    row.trial_start, row.trial_end = row.period_start, row.period_end
+    db.session.commit()
+    sold.call(8)
+    found = estimated(app, of(sold))
+    assert (found.amount, found.reckoned_from) == ("0.00 USD", "The free trial")
