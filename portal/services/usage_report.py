@@ -127,8 +127,9 @@ class Report:
         is_dynamic = self.version.is_dynamic
         if not self.is_running or not is_dynamic or self.is_trial:
             return None
-        calls = costs.projected_calls(self.billed, self.period.start, self.as_of, self.period.end)
-        return None if calls is None else costs.rated(self.version, calls)
+        calls = costs.projected_calls(self._in_time, self.period.start, self.as_of, self.period.end)
+        # Late calls of before came once, and will not come again.
+        return None if calls is None else costs.rated(self.version, calls + self._from_before)
 
     @property
     def base_minor(self) -> int:

@@ -374,3 +374,11 @@ def test_the_estimate_of_a_trial_is_nothing_even_with_a_base_fee(app, sold):
     sold.call(8)
     found = estimated(app, of(sold))
     assert (found.amount, found.reckoned_from) == ("0.00 USD", "The free trial")
+
+
+def test_a_projection_has_late_calls_once(app, sold, publish, travel):
+    come_late(sold, publish, travel, 40)
+    sold.call(1)
+    found = usage_report.report(of(sold))
+    assert (found.billed, found.projected.calls) == (41, 40 + 30 * 24 // 3)
+    assert "if it goes on like this: 280 calls" in page_of(app, of(sold))
