@@ -62,8 +62,10 @@ class Report:
 
     @property
     def is_running(self) -> bool:
-        """Whether calls may still be added."""
-        return self.period.start <= self.as_of < self.period.end
+        """Whether calls may still be added: neither the period nor the subscription has ended."""
+        return (
+            self.period.start <= self.as_of < _earlier(self.period.end, self.subscription.ended_at)
+        )
 
     @property
     def is_trial(self) -> bool:
@@ -127,7 +129,8 @@ class Report:
         is_dynamic = self.version.is_dynamic
         if not self.is_running or not is_dynamic or self.is_trial:
             return None
-        calls = costs.projected_calls(self._in_time, self.period.start, self.as_of, self.period.end)
+        end = _earlier(self.period.end, self.subscription.cancel_at)
+        calls = costs.projected_calls(self._in_time, self.period.start, self.as_of, end)
         # Late calls of before came once, and will not come again.
         return None if calls is None else costs.rated(self.version, calls + self._from_before)
 
@@ -210,6 +213,10 @@ class Report:
             Part(name=each, counted=counted, not_counted=rest)
             for each, (counted, rest) in sorted(found.items())
         ]
+
+
+def _earlier(end: datetime, other: datetime | None) -> datetime:
+    return end if other is None else min(end, other)
 
 
 def report(subscription: Subscription, moment: datetime | None = None) -> Report:
