@@ -27,7 +27,8 @@ def asked(subscription: Subscription) -> Report:
 def context(subscription: Subscription) -> dict[str, Any]:
     """Return what ``partials/usage.html`` shows."""
     found = asked(subscription)
-    currency = (subscription.policy_version.currency or "").lower()
+    # Of the plan that the period was sold under, which need not be the present one.
+    currency = (found.version.currency or "").lower()
     before = found.period.start - timedelta(seconds=1)
     return {
         "subscription": subscription,

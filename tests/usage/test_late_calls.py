@@ -5,14 +5,15 @@ from datetime import timedelta
 import pytest
 
 from portal.extensions import db
-from portal.models import Subscription
-from portal.services import estimates, subscriptions, usage_report
+from portal.models import PlanChange, Subscription
+from portal.services import estimates, plan_moves, subscriptions, usage_report
 from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import unit_of_work
 from tests.support.browser import Browser
 from tests.usage.conftest import MONTH, NOW
 
 START, END = MONTH
+CAUSE = Cause(because="test", actor="test")
 TIERS = [
     {"up_to": 1000, "unit": "0", "flat": "5"},
     {"up_to": None, "unit": "0.0025", "flat": "0"},
@@ -42,8 +43,7 @@ def page_of(app, row, **asked):
 
 def end(sold):
     with unit_of_work():
-        cause = Cause(because="test", actor="test")
-        subscriptions.make(db.session.get_one(Subscription, sold.id), Move.END, cause)
+        subscriptions.make(db.session.get_one(Subscription, sold.id), Move.END, CAUSE)
 
 
 @pytest.mark.all_databases
@@ -160,3 +160,35 @@ def test_a_projection_goes_no_further_than_a_planned_end(sold, days, calls):
     db.session.commit()
     sold.call(40)
     assert usage_report.report(of(sold)).projected.calls == calls
+
+
+@pytest.mark.parametrize("portal", ["devportal", "publisher"])
+def test_a_paid_period_keeps_its_amounts_when_a_free_plan_follows(
+    app, sold, publish, travel, factories, portal
+):
+    sold.call(40, at=NOW - timedelta(hours=2))
+    publish()
+    free = factories.policy("Freely").current
+    with unit_of_work():
+        row = db.session.get_one(Subscription, sold.id)
+        change = PlanChange(
+            tenant_id=row.tenant_id,
+            subscription_id=row.subscription_id,
+            from_version_id=row.policy_version_id,
+            to_version_id=free.policy_version_id,
+            new_period=True,
+            counted_from=NOW,
+            asked_by="test",
+            open_key=row.uuid,
+        )
+        db.session.add(change)
+        subscriptions.make(row, Move.ASK_PLAN_CHANGE, CAUSE)
+    with unit_of_work():
+        assert plan_moves.go_free(db.session.get_one(Subscription, sold.id), CAUSE)
+    travel.move_to(NOW + timedelta(days=2))
+    row = of(sold)
+    owner = row.application.owner if portal == "devportal" else row.api.provider
+    address = f"/{portal}/subscriptions/{row.uuid}/usage"
+    text = Browser(app).sign_in(owner.username).get(f"{address}?period=2026-05-10").text
+    assert "Cost 0.10 USD" in text
+    assert f"GET /x {row.application.name} 40 0.10 USD" in text
