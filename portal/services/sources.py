@@ -212,7 +212,8 @@ def take_over(
     _keep(rows)
     source.read_until = max(source.read_until or scope.end, scope.end)
     source.problem = source.problem_at = None
-    source.nobody = nobody
+    # The plan's first scope begins a reading.
+    source.nobody = nobody if scope == asked.scopes[0] else source.nobody + nobody
     if nobody:
         log.warning("usage_of_nobody", tenant=asked.tenant_id, calls=nobody)
     db.session.execute(
