@@ -15,10 +15,11 @@ from portal import clock, rating
 from portal.models import PolicyVersion, Subscription, UsageBatch
 from portal.money import to_major
 from portal.rating import Rating
-from portal.services import costs, periods, plan_history, usage
+from portal.services import costs, periods, plan_history, usage_days
 from portal.services.periods import Period
 from portal.services.plan_history import Sold
-from portal.services.usage import DayUse, Reason
+from portal.services.usage import Reason
+from portal.services.usage_days import DayUse
 
 K = TypeVar("K", bound=Hashable)
 LATE = "late, from an earlier period"
@@ -239,9 +240,9 @@ def reports(
     }
     uses: dict[int, list[DayUse]] = {number: [] for number in spans}
     late: dict[int, list[UsageBatch]] = {number: [] for number in spans}
-    for use in usage.by_day({key: (span.start, span.end) for key, span in spans.items()}):
+    for use in usage_days.by_day({key: (span.start, span.end) for key, span in spans.items()}):
         uses[use.subscription_id].append(use)
-    for batch in usage.late_batches(list(spans)):
+    for batch in usage_days.late_batches(list(spans)):
         if batch.closes_at == clock.epoch(spans[batch.subscription_id].end):
             late[batch.subscription_id].append(batch)
     return {

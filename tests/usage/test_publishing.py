@@ -7,8 +7,9 @@ import pytest
 from portal.errors import EngineUnavailable
 from portal.extensions import db
 from portal.flows import publishing
-from portal.models import BatchState, KeyType, Subscription, Tenant
-from portal.services import parked, usage, usage_overview, usage_report
+from portal.models import BatchState, KeyType, Subscription, Tenant, UsageBatch
+from portal.services import parked, usage_days, usage_overview, usage_report
+from portal.services.freezing import TOO_LATE
 from portal.web.unit_of_work import unit_of_work
 from tests.usage.conftest import MONTH, NOW, engine_for
 
@@ -220,7 +221,7 @@ def test_a_call_is_on_its_periods_invoice_until_that_is_drawn_and_then_on_the_ne
     assert [report.timestamp for report in metered.reports] == [
         MONTH[1] + timedelta(minutes=after) if late else made
     ]
-    (row,) = usage.by_day({metered.id: (None, None)})
+    (row,) = usage_days.by_day({metered.id: (None, None)})
     assert (row.day.date(), row.calls, row.published, row.late) == (made.date(), 2, 2, late)
     _assert_both_pages_tell_the_same(metered.id, 2 if late else 0)
 
@@ -276,7 +277,9 @@ def test_without_a_known_period_all_calls_are_one_batch(make_metered, publish) -
     assert [report.quantity for report in metered.reports] == [2]
 
 
-def test_usage_of_a_subscription_that_ended_is_still_billed(metered, publish) -> None:
+def test_usage_that_comes_after_the_last_invoice_is_refused_with_its_reason(
+    metered, publish
+) -> None:
     from portal.models import Subscription
     from portal.services import subscriptions
     from portal.services.subscriptions import Cause, Move
@@ -287,7 +290,9 @@ def test_usage_of_a_subscription_that_ended_is_still_billed(metered, publish) ->
         subscriptions.make(row, Move.END, Cause(because="test", actor="test"))
     publish()
 
-    assert metered.total == 4
+    assert metered.total == 0
+    batch = db.session.query(UsageBatch).one()
+    assert (batch.quantity, batch.state, batch.error) == (4, BatchState.REFUSED, TOO_LATE)
 
 
 def test_flush_sends_one_subscription_now(make_metered, engine) -> None:
