@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import requests
 
 from portal import clock
+from portal.analytics import strict
 from portal.analytics.source import AnalyticsSource, Found, Scope, SourceUnavailable
 from portal.models import KeyType
 from portal.services import outgoing
@@ -93,7 +94,7 @@ class ChoreoSource(AnalyticsSource):
         rows = self._query(_query(name, with_key=bool(own)), variables, name)
         sums: dict[tuple[str, str], int] = {}
         for row in rows:
-            pair = (str(row.get("apiId") or ""), str(row.get("applicationId") or ""))
+            pair = (_text(row, "apiId"), _text(row, "applicationId"))
             sums[pair] = sums.get(pair, 0) + _count(row)
         for (api, application), calls in sums.items():
             if calls:
@@ -110,9 +111,7 @@ class ChoreoSource(AnalyticsSource):
             raise SourceUnavailable(f"Choreo refuses the question: {str(told['errors'])[:200]}.")
         data = told.get("data")
         rows = data.get(name) if isinstance(data, Mapping) else None
-        if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
-            raise SourceUnavailable("Choreo's answer has no list of usage.")
-        return rows
+        return strict.rows(rows, "Choreo's answer has no list of usage.")
 
     def _post(self, body: Any) -> requests.Response:
         bearer = self._bearer()
@@ -125,8 +124,12 @@ class ChoreoSource(AnalyticsSource):
     def _sent(self, url: str, **how: Any) -> requests.Response:
         try:
             with requests.Session() as session:
-                outgoing.guard(session, self._settings.allowlist)
+                outgoing.guard(session, self._settings.allowlist, strict.BOUNDS)
                 return session.post(url, timeout=TIMEOUT, allow_redirects=False, **how)
+        except requests.ReadTimeout:
+            raise SourceUnavailable(f"{url} {strict.SLOW}") from None
+        except outgoing.TooLarge:
+            raise SourceUnavailable(f"{url} {strict.LARGE}") from None
         except (requests.RequestException, outgoing.ForbiddenAddress):
             raise SourceUnavailable(
                 f"{url} does not answer. Check that it can be reached from here."
@@ -142,7 +145,7 @@ class ChoreoSource(AnalyticsSource):
                 auth=(self._settings.consumer_key, self._settings.consumer_secret),
             )
             token = _json(answer, "Choreo's token endpoint").get("access_token")
-            if not isinstance(token, str) or not token:
+            if not (isinstance(token, str) and token and token.isascii() and token.isprintable()):
                 raise SourceUnavailable("Choreo's token endpoint gave no access_token.")
             self._token = token
         return self._token
@@ -166,21 +169,22 @@ def _json(answer: requests.Response, who: str) -> Mapping[str, Any]:
         raise SourceUnavailable(f"{who} answered {answer.status_code}.")
     try:
         told = answer.json()
-    except requests.JSONDecodeError:
+    except (ValueError, RecursionError):
+        # Also numbers without an end, and brackets within brackets.
         told = None
     if not isinstance(told, Mapping):
         raise SourceUnavailable(f"{who} gave an answer that is not JSON.")
     return told
 
 
+def _text(row: Mapping[str, Any], name: str) -> str:
+    return strict.text(row.get(name), f"Choreo's answer has no text {name}.")
+
+
 def _count(row: Mapping[str, Any]) -> int:
-    try:
-        calls = int(str(row.get("count")))
-    except ValueError:
-        raise SourceUnavailable("Choreo's answer has a count that is no number.") from None
-    if calls < 0:
-        raise SourceUnavailable("Choreo's answer has a count below zero.")
-    return calls
+    return strict.written(
+        row.get("count"), "Choreo's answer has a count that is no number of calls."
+    )
 
 
 def _found(api: str, application: str, calls: int, start: datetime, end: datetime) -> Found:

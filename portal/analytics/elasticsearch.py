@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from portal.analytics import strict
 from portal.analytics.source import (
     AnalyticsSource,
     Found,
@@ -34,6 +35,7 @@ PAGE = 1_000
 SECONDS = 30.0
 #: Of calls whose back end did not answer, as WSO2 writes them; never billable.
 NO_ANSWER = 502
+UNREADABLE = "gave an answer that cannot be read. Check that host and port are Elasticsearch's."
 _TIMES = {"first": {"min": {"field": TIME}}, "last": {"max": {"field": TIME}}}
 
 
@@ -75,11 +77,14 @@ class ElasticsearchSource(AnalyticsSource):
         while True:
             body = {"kinds": {"composite": _composite(after), "aggs": _TIMES}}
             page = _inner(self._ask(scope, body), "aggregations", "kinds")
-            for bucket in page.get("buckets", ()):
-                yield _found(bucket)
-            after = page.get("after_key")
-            if not page.get("buckets") or after is None:
+            buckets = strict.rows(
+                page.get("buckets"), "Elasticsearch's answer has no list of buckets."
+            )
+            for bucket in buckets:
+                yield _found(bucket, scope)
+            if not buckets or page.get("after_key") is None:
                 return
+            after = _inner(page, "after_key")
 
     def later(self, scope: Scope, found: Found, moment: int) -> Found | None:
         """Ask for the calls of this kind from a moment on."""
@@ -89,8 +94,7 @@ class ElasticsearchSource(AnalyticsSource):
         calls = _whole(answer, "hits", "total", "value")
         if not calls:
             return None
-        first = _whole(answer, "aggregations", "first", "value")
-        last = _whole(answer, "aggregations", "last", "value")
+        first, last = _times(_inner(answer, "aggregations"), moment, end)
         return replace(found, calls=calls, first=first, last=last)
 
     def _ask(self, scope: Scope, aggregations: dict[str, Any], more: Any = ()) -> dict[str, Any]:
@@ -128,13 +132,14 @@ def _client(settings: ElasticsearchSettings) -> Any:
         basic_auth=login,
         request_timeout=SECONDS,
         max_retries=2,
-        retry_on_timeout=True,
+        # Each try may last as long as an answer may; the next run asks again.
+        retry_on_timeout=False,
         # Unlike the default one, this honours HTTPS_PROXY.
         node_class=RequestsHttpNode,
     )
     nodes: Any = client.transport.node_pool.all()
     for node in nodes:
-        outgoing.guard(node.session, settings.allowlist)
+        outgoing.guard(node.session, settings.allowlist, strict.BOUNDS)
     return client
 
 
@@ -155,10 +160,29 @@ def _called(settings: ElasticsearchSettings, call: Any) -> dict[str, Any]:
     except es.UnsupportedProductError:
         words = f"{where} answers, but it is not Elasticsearch. Correct host and port."
     except es.ApiError as error:
-        words = f"{where} answered {error.status_code}: {error.message[:200]}."
-    except es.TransportError:
-        words = f"{where} does not answer. Check that it runs and can be reached from here."
+        words = (
+            f"{where} answered {error.status_code}: {strict.text(str(error.message), '')[:200]}."
+        )
+    except es.TransportError as error:
+        words = f"{where} {_failure(error)}"
+    except (TypeError, ValueError, RecursionError):
+        words = f"{where} {UNREADABLE}"
     raise SourceUnavailable(words) from None
+
+
+def _failure(error: Any) -> str:
+    """Say what became of a question that nothing readable came back to."""
+    import elasticsearch as es
+
+    # The client names what went wrong with its tries before the last one.
+    causes = [cause for each in error.errors for cause in getattr(each, "errors", ())]
+    if isinstance(error, es.SerializationError):
+        return UNREADABLE
+    if any(isinstance(cause, outgoing.TooLarge) for cause in causes):
+        return strict.LARGE
+    if isinstance(error, es.ConnectionTimeout):
+        return strict.SLOW
+    return "does not answer. Check that it runs and can be reached from here."
 
 
 def _refuse_part(answer: Mapping[str, Any]) -> None:
@@ -198,21 +222,45 @@ def _missing(field: str) -> dict[str, Any]:
     return {"bool": {"must_not": {"exists": {"field": field}}}}
 
 
-def _found(bucket: Mapping[str, Any]) -> Found:
+def _found(bucket: Mapping[str, Any], scope: Scope) -> Found:
     key = _inner(bucket, "key")
-    status = key.get("status")
+    hour = _whole(key, "hour") // HOUR_MS
+    start = max(hour * HOUR_MS, _millis(scope.start))
+    first, last = _times(bucket, start, min((hour + 1) * HOUR_MS, _millis(scope.end)))
     return Found(
-        api=str(key.get("api") or ""),
-        application=str(key.get("application") or ""),
-        hour=_whole(key, "hour") // HOUR_MS,
-        method=str(key.get("method") or "")[:10],
-        resource=str(key.get("resource") or ""),
-        status=int(status) if status is not None and int(status) > 0 else NO_ANSWER,
-        key_type=str(key.get("key_type") or ""),
+        api=_text(key, "api"),
+        application=_text(key, "application"),
+        hour=hour,
+        method=_text(key, "method")[:10],
+        resource=_text(key, "resource"),
+        status=_status(key.get("status")),
+        key_type=_text(key, "key_type"),
         calls=_whole(bucket, "doc_count"),
-        first=_whole(bucket, "first", "value"),
-        last=_whole(bucket, "last", "value"),
+        first=first,
+        last=last,
     )
+
+
+def _status(value: object) -> int:
+    """Return a status of HTTP; WSO2 writes -1, or nothing, where the back end gave none."""
+    if value is None or (isinstance(value, int) and value < 0):
+        return NO_ANSWER
+    status = strict.whole(value, f"Elasticsearch's answer has no number {STATUS}.")
+    return status if 0 < status < 1_000 else NO_ANSWER
+
+
+def _times(source: Mapping[str, Any], start: int, end: int) -> tuple[int, int]:
+    """Return the first and the last call; one outside of what was asked would count twice."""
+    first, last = _whole(source, "first", "value"), _whole(source, "last", "value")
+    if not start <= first <= last < end:
+        raise SourceUnavailable(
+            "Elasticsearch's answer has calls of times that were not asked for."
+        )
+    return first, last
+
+
+def _text(key: Mapping[str, Any], name: str) -> str:
+    return strict.text(key.get(name), f"Elasticsearch's answer has no text {FIELDS[name]}.")
 
 
 def _inner(source: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
@@ -226,9 +274,7 @@ def _inner(source: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
 
 def _whole(source: Mapping[str, Any], *path: str) -> int:
     value = _inner(source, *path[:-1]).get(path[-1]) if len(path) > 1 else source.get(path[-1])
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SourceUnavailable(f"Elasticsearch's answer has no number {'.'.join(path)}.")
-    return int(value)
+    return strict.whole(value, f"Elasticsearch's answer has no number {'.'.join(path)}.")
 
 
 def _millis(moment: datetime) -> int:

@@ -4,9 +4,12 @@ Each window is stored in one transaction, and only when all of it was read. A so
 off in the middle leaves the window unread: nothing of it is billed, and the next run reads it.
 """
 
-from collections.abc import Iterator
+import time
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 import structlog
 
@@ -22,6 +25,11 @@ from portal.web.unit_of_work import in_unit_of_work
 
 log = structlog.get_logger()
 
+Answer = TypeVar("Answer")
+
+#: How long the reading of one window may take, in seconds, however many answers it needs.
+LONGEST_READING = 1_800.0
+
 
 def gather(tenant_id: int, until: datetime) -> int:
     """Bring what the tenant's source knows up to ``until`` into the ledger; return how many calls.
@@ -36,7 +44,7 @@ def gather(tenant_id: int, until: datetime) -> int:
         return 0
     chosen_at = row.chosen_at
     try:
-        source = source_of(row, settings().backend_allowlist, settings().https_proxy)
+        source = _source(row)
         asked = sources.plan(row, until, source.look_back)
         db.session.rollback()
         return sum(_window(source, asked, scope) for scope in asked.scopes)
@@ -66,10 +74,10 @@ def examine(tenant_id: int) -> str:
     row = db.session.get_one(UsageSource, tenant_id)
     chosen_at = row.chosen_at
     try:
-        source = source_of(row, settings().backend_allowlist, settings().https_proxy)
+        source = _source(row)
         scope = sources.latest(row, clock.now())
         db.session.rollback()
-        seen = source.check(scope)
+        seen = _asked(lambda: source.check(scope))
     except SourceUnavailable as error:
         db.session.rollback()
         words = error.message
@@ -79,8 +87,41 @@ def examine(tenant_id: int) -> str:
     return seen
 
 
+def _source(row: UsageSource) -> AnalyticsSource:
+    return _asked(lambda: source_of(row, settings().backend_allowlist, settings().https_proxy))
+
+
+def _asked(ask: Callable[[], Answer]) -> Answer:
+    """Ask the source. Whatever goes wrong in that is the source's, so that the pages warn of it."""
+    try:
+        return ask()
+    except SourceUnavailable:
+        raise
+    except Exception as error:
+        # Where and what, but no words: they may hold what the source was asked with.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{place.filename}:{place.lineno}"
+        log.error("source_failed", error=type(error).__name__, where=where)
+        raise SourceUnavailable(
+            "Something unexpected happened while the source of usage was asked; it is in the log. "
+            "Check the source's settings, or tell the operator."
+        ) from None
+
+
+def _in_time(found: Iterator[Found]) -> Iterator[Found]:
+    end = time.monotonic() + LONGEST_READING
+    for each in found:
+        if time.monotonic() > end:
+            raise SourceUnavailable("The source of usage does not come to an end of its answers.")
+        yield each
+
+
+def _later(source: AnalyticsSource, scope: Scope, found: Found, mark: int) -> Found | None:
+    return _asked(lambda: source.later(scope, found, mark))
+
+
 def _window(source: AnalyticsSource, asked: Plan, scope: Scope) -> int:
-    found = list(source.read(scope))
+    found = _asked(lambda: list(_in_time(source.read(scope))))
     pairs = {(each.api, each.application) for each in found}
     whose = sources.owners(asked.tenant_id, pairs)
     db.session.rollback()
@@ -98,7 +139,7 @@ def _cut(
         if mark is None:
             yield left
             return
-        later = source.later(scope, left, mark)
+        later = _later(source, scope, left, mark)
         calls = left.calls - (later.calls if later else 0)
         if calls > 0:
             yield replace(left, calls=calls, last=mark - 1)

@@ -1,32 +1,52 @@
 """Calls to addresses that people enter: only to permitted ones, never by redirect.
 
 The address is decided where the socket is opened, so that a name which leads elsewhere at the
-second look-up (DNS rebinding) gains nothing.
+second look-up (DNS rebinding) gains nothing. Where the answer is taken whole, it is bounded: in its
+size, and in the time until all of it is there.
 """
 
 import socket
 from collections.abc import Collection
+from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util import Timeout
 
 from portal.errors import PortalError
+from portal.services import deadline
 from portal.services.backends import permitted_addresses
+from portal.services.deadline import Deadline
 
 #: Connections kept to one host; as many as a worker process has threads.
 POOL = 16
 #: Hosts whose connections are kept.
 HOSTS = 64
+#: How much of an answer is read at a time.
+PIECE = 65_536
 
 
 class ForbiddenAddress(Exception):
     """The name leads to an address that this portal may not call."""
+
+
+class TooLarge(requests.RequestException):
+    """The answer is larger than the caller takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """How much of an answer is waited for."""
+
+    seconds: float
+    """From the first connection to the last byte."""
+    size: int
+    """Bytes, unpacked."""
 
 
 def guarded_session(allowlist: Collection[str]) -> requests.Session:
@@ -43,12 +63,17 @@ def guarded_session(allowlist: Collection[str]) -> requests.Session:
     return session
 
 
-def guard(session: requests.Session, allowlist: Collection[str]) -> None:
+def guard(
+    session: requests.Session, allowlist: Collection[str], bounds: Bounds | None = None
+) -> None:
     """Let a session that somebody else made connect only where it may, and follow no redirect.
 
     What goes through a proxy is the proxy's to decide.
+
+    :param bounds: what an answer has to keep, which is read to its end then before it is returned;
+        the session raises ``requests.ReadTimeout`` or :class:`TooLarge` if it does not
     """
-    adapter = _Adapter(allowlist)
+    adapter = _Bounded(allowlist, bounds) if bounds else _Adapter(allowlist)
     for prefix in list(session.adapters):
         session.mount(prefix, adapter)
     session.mount("http://", adapter)
@@ -65,6 +90,45 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(*args, **more)
         manager: PoolManager = self.poolmanager
         manager.pool_classes_by_scheme = _guarded_pools(self._allowlist)
+
+
+class _Bounded(_Adapter):
+    def __init__(self, allowlist: Collection[str], bounds: Bounds) -> None:
+        self._bounds = bounds
+        super().__init__(allowlist)
+
+    def proxy_manager_for(self, proxy: Any, **more: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **more)
+        if isinstance(manager, ProxyManager):
+            manager.pool_classes_by_scheme = {"http": _WatchedPool, "https": _WatchedSecurePool}
+        return manager
+
+    def send(
+        self, request: requests.PreparedRequest, stream: bool = False, *how: Any, **more: Any
+    ) -> requests.Response:
+        # A connection is watched from its opening on, so each call opens one of its own.
+        request.headers["Connection"] = "close"
+        with Deadline(self._bounds.seconds) as limit:
+            try:
+                answer = super().send(request, True, *how, **more)
+                self._read(answer)
+            except Exception:
+                if not limit.is_over:
+                    raise
+            if limit.is_over:
+                # Also where it looks whole: the end of some answers is that of their connection.
+                raise requests.ReadTimeout("The answer took too long.", request=request)
+        return answer
+
+    def _read(self, answer: requests.Response) -> None:
+        found = bytearray()
+        with answer:
+            for piece in answer.iter_content(PIECE):
+                found += piece
+                if len(found) > self._bounds.size:
+                    raise TooLarge("The answer is too large.", response=answer)
+        # Where requests keeps what it has read by itself.
+        answer._content = bytes(found)  # noqa: SLF001
 
 
 def _guarded_pools(allowlist: Collection[str]) -> dict[str, Any]:
@@ -85,6 +149,24 @@ def _guarded_pools(allowlist: Collection[str]) -> dict[str, Any]:
     return {"http": PlainPool, "https": SecurePool}
 
 
+class _WatchedConnection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return deadline.watched(super()._new_conn())
+
+
+class _WatchedSecureConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return deadline.watched(super()._new_conn())
+
+
+class _WatchedPool(HTTPConnectionPool):
+    ConnectionCls = _WatchedConnection
+
+
+class _WatchedSecurePool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedSecureConnection
+
+
 def _connect(connection: HTTPConnection, scheme: str, allowlist: Collection[str]) -> socket.socket:
     host = f"[{connection.host}]" if ":" in connection.host else connection.host
     try:
@@ -96,6 +178,8 @@ def _connect(connection: HTTPConnection, scheme: str, allowlist: Collection[str]
     seconds = Timeout.resolve_default_timeout(connection.timeout)
     failure: OSError = OSError("no address")
     for address in addresses:
+        if deadline.is_over():
+            break
         try:
             return _open(address, connection, seconds)
         except OSError as error:
@@ -109,4 +193,4 @@ def _open(address: str, connection: HTTPConnection, seconds: float | None) -> so
     found = socket.create_connection((address, connection.port), seconds)
     for option in connection.socket_options or ():
         found.setsockopt(*option)
-    return found
+    return deadline.watched(found)
