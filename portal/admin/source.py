@@ -1,5 +1,7 @@
 """Where usage is read from: the tenant's choice, its settings, and a test of it."""
 
+from datetime import datetime
+
 from flask import flash, redirect, render_template, url_for
 from flask_wtf import FlaskForm
 from sqlalchemy import inspect
@@ -73,21 +75,22 @@ def usage_source() -> tuple[str, int] | Response:
 
 def _store(form: SourceForm) -> None:
     tenant_id, wanted = me().tenant_id, form.wanted()
-    anew = source_settings.changes_source(tenant_id, wanted)
-    if anew and not form.give_up_rest.data:
-        _read_out(tenant_id)
+    # One moment for both: the former source tells the calls before it, the new one those after.
+    since = clock.now() if source_settings.changes_source(tenant_id, wanted) else None
+    if since is not None and not form.give_up_rest.data:
+        _read_out(tenant_id, since)
 
     def store() -> None:
         tenant = db.session.get_one(Tenant, tenant_id)
-        source_settings.choose(tenant, wanted, settings().backend_allowlist, anew=anew)
+        source_settings.choose(tenant, wanted, settings().backend_allowlist, since=since)
 
     in_unit_of_work(store)
 
 
-def _read_out(tenant_id: int) -> None:
+def _read_out(tenant_id: int, until: datetime) -> None:
     """Bring what the former source knows into the ledger, before it is left."""
     try:
-        gathering.gather(tenant_id, clock.now())
+        gathering.gather(tenant_id, until)
     except SourceUnavailable as error:
         raise Invalid(
             "Nothing was saved: the calls that the former source still has would not be billed. "

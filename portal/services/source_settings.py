@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from portal import clock
 from portal.errors import Invalid
 from portal.extensions import db
 from portal.models import Tenant, UsageSource
@@ -59,16 +59,21 @@ def changes_source(tenant_id: int, wanted: Wanted) -> bool:
     )
 
 
-def choose(tenant: Tenant, wanted: Wanted, allowlist: Collection[str], *, anew: bool) -> None:
+def choose(
+    tenant: Tenant, wanted: Wanted, allowlist: Collection[str], *, since: datetime | None
+) -> None:
     """Store the choice and its settings, all of it or nothing.
 
     :param allowlist: origins that may be on private addresses, as for back ends
-    :param anew: whether calls from now on come from there, and not from where they came before
+    :param since: calls from then on come from there, and the former source was read until then;
+        ``None``: they come from where they came before
     :raise portal.errors.Invalid: naming every field that is wrong; never repeating a secret
     """
-    row = db.session.get(UsageSource, tenant.tenant_id)
+    row = db.session.get(
+        UsageSource, tenant.tenant_id, with_for_update=True, populate_existing=True
+    )
     if row is None:
-        row = UsageSource(tenant_id=tenant.tenant_id, tenant=tenant)
+        row = UsageSource(tenant_id=tenant.tenant_id, tenant=tenant, kind=SourceKind.PORTAL)
         db.session.add(row)
     _refuse_wrong(_checks(row, wanted, allowlist))
     kind = SourceKind(wanted.kind)
@@ -78,11 +83,22 @@ def choose(tenant: Tenant, wanted: Wanted, allowlist: Collection[str], *, anew: 
     for name in SECRETS:
         if wanted.values.get(name):
             row.set_secret(name, wanted.values[name])
-    if anew:
-        row.chosen_at, row.read_until = clock.now(), None
+    if since is not None:
+        row.chosen_at, row.read_until = _beginning(row, since), None
     row.kind = kind
     row.problem = row.problem_at = row.tested_at = None
     row.nobody = 0
+
+
+def _beginning(row: UsageSource, since: datetime) -> datetime:
+    """Return from when on calls come from a new choice, so that none is lost and none twice."""
+    if row.kind != SourceKind.PORTAL and row.read_until is None:
+        # Nothing was ever read, as of a mistyped index: the calls since then are still to come.
+        # The instant more tells this choice from the former one, which may be being asked now.
+        return row.chosen_at + timedelta(microseconds=1)
+    moment = max(since, row.read_until or since)
+    # What a source is asked for begins with a millisecond; beyond it are the instants.
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _refuse_wrong(checks: dict[str, Callable[[], object]]) -> None:

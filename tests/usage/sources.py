@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from portal import clock
 from portal.extensions import db
 from portal.models import Subscription, UsageSource
 from portal.services import source_settings
@@ -22,7 +23,7 @@ def choose(tenant, **values):
             db.session.get_one(type(tenant), tenant.tenant_id),
             wanted,
             ("http://127.0.0.1",),
-            anew=True,
+            since=clock.now(),
         )
     )
 

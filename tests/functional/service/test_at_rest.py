@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from portal import clock
 from portal.extensions import db
 from portal.models import IdentityProvider, KeyType
 from portal.services import applications, clients, signing, source_settings, system_apps
@@ -28,7 +29,7 @@ def test_no_secret_can_be_read_in_the_database(app, factories):
             values={"analytics_host": "es.example.com", "analytics_password": "es-canary-0005"},
         ),
         (),
-        anew=True,
+        since=clock.now(),
     )
     _, key = applications.generate_key(factories.application(owner=ada), KeyType.PRODUCTION)
     _, secret = clients.register(ada, clients.Wanted(name="one", grants=["client_credentials"]))
