@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from portal.errors import Invalid
 from portal.extensions import db
@@ -13,6 +14,7 @@ from portal.services import backends
 
 LONGEST = 255
 LONGEST_SECRET = 4_000
+LONGEST_PORT = 5
 #: What Elasticsearch allows in the name of an index, and wildcards.
 _INDEX = re.compile(r"[a-z0-9][a-z0-9_.*,-]{0,200}")
 PLAIN = {
@@ -28,6 +30,19 @@ PLAIN = {
         "choreo_insight_app_consumer_key",
     ),
 }
+
+
+#: The secrets -> the settings whose addresses they are sent to, or a token that is made with them.
+SENT_TO = {
+    "analytics_password": ("analytics_host",),
+    "analytics_access_token": ("analytics_query_api_endpoint",),
+    "choreo_insight_app_consumer_secret": (
+        "choreo_token_endpoint",
+        "analytics_query_api_endpoint",
+    ),
+}
+_Secret = Callable[[str, str, bool], Callable[[], None]]
+MOVED = "The address changed: enter this again. What is stored is sent to the former one only."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +79,8 @@ def choose(
 ) -> None:
     """Store the choice and its settings, all of it or nothing.
 
+    A stored secret stays with the addresses that it was entered for.
+
     :param allowlist: origins that may be on private addresses, as for back ends
     :param since: calls from then on come from there, and the former source was read until then;
         ``None``: they come from where they came before
@@ -77,12 +94,13 @@ def choose(
         db.session.add(row)
     _refuse_wrong(_checks(row, wanted, allowlist))
     kind = SourceKind(wanted.kind)
+    moved = _moved(row, wanted)
     for name in PLAIN.get(kind, ()):
         setattr(row, name, wanted.values.get(name, "").strip())
     row.analytics_index = row.analytics_index or DEFAULT_INDEX
     for name in SECRETS:
-        if wanted.values.get(name):
-            row.set_secret(name, wanted.values[name])
+        if wanted.values.get(name) or name in moved:
+            row.set_secret(name, wanted.values.get(name, ""))
     if since is not None:
         row.chosen_at, row.read_until = _beginning(row, since), None
     row.kind = kind
@@ -101,6 +119,36 @@ def _beginning(row: UsageSource, since: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
+def _moved(row: UsageSource, wanted: Wanted) -> set[str]:
+    """Return the stored secrets that were entered for another address than they would go to."""
+    mine = PLAIN.get(SourceKind(wanted.kind), ())
+    return {
+        name
+        for name, places in SENT_TO.items()
+        if getattr(row, f"{name}_sealed")
+        and any(
+            place in mine
+            and _origin(place, lambda key: getattr(row, key) or "")
+            != _origin(place, lambda key: wanted.values.get(key, "").strip())
+            for place in places
+        )
+    }
+
+
+def _origin(place: str, value: Callable[[str], str]) -> tuple[str, str, int] | None:
+    """Return scheme, host and port of a setting; of one that cannot be read nothing is known."""
+    text = value(place)
+    if place == "analytics_host" and text:
+        scheme, _, name = text.rpartition("://")
+        text = f"{scheme or 'https'}://{name.rstrip('/')}:{value('analytics_port') or 9200}"
+    try:
+        parts = urlsplit(text)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (KeyError, ValueError):
+        return None
+    return parts.scheme, parts.hostname or "", port
+
+
 def _refuse_wrong(checks: dict[str, Callable[[], object]]) -> None:
     fields: dict[str, str] = {}
     for name, check in checks.items():
@@ -116,46 +164,69 @@ def _checks(
     row: UsageSource, wanted: Wanted, allowlist: Collection[str]
 ) -> dict[str, Callable[[], object]]:
     """Return what is to be checked of the chosen kind, by the field's name."""
+    _check_kind(wanted.kind)
     value = {name: text.strip() for name, text in wanted.values.items()}
+    moved = _moved(row, wanted)
 
-    def secret(name: str, words: str) -> Callable[[], None]:
-        return lambda: _require(value.get(name) or getattr(row, f"{name}_sealed"), words)
+    def secret(name: str, words: str, needed: bool) -> Callable[[], None]:
+        entered = wanted.values.get(name, "")
+        if entered:
+            return lambda: _check_secret(entered)
+        if needed and name in moved:
+            return lambda: _require(False, MOVED)
+        is_stored = bool(getattr(row, f"{name}_sealed"))
+        return lambda: _require(is_stored or not (needed and words), words)
 
     if wanted.kind == SourceKind.ELASTICSEARCH:
-        host, port = value.get("analytics_host", ""), value.get("analytics_port", "")
-        return {
-            "analytics_host": lambda: _check_host(host, port, allowlist),
-            "analytics_port": lambda: _check_port(port),
-            "analytics_index": lambda: _check_index(value.get("analytics_index", "")),
-            "analytics_username": lambda: _check_short(value.get("analytics_username", "")),
-            "analytics_password": lambda: _check_secret(value.get("analytics_password", "")),
-        }
+        return _elasticsearch_checks(value, secret, allowlist)
     if wanted.kind == SourceKind.CHOREO:
         return _choreo_checks(value, secret, allowlist)
-    return {"kind": lambda: _check_kind(wanted.kind)}
+    return {}
+
+
+def _elasticsearch_checks(
+    value: dict[str, str],
+    secret: _Secret,
+    allowlist: Collection[str],
+) -> dict[str, Callable[[], object]]:
+    host, port = value.get("analytics_host", ""), value.get("analytics_port", "")
+    username = value.get("analytics_username", "")
+    return {
+        "analytics_host": lambda: _check_host(host, port, allowlist),
+        "analytics_port": lambda: _check_port(port),
+        "analytics_index": lambda: _check_index(value.get("analytics_index", "")),
+        "analytics_username": lambda: _check_short(username),
+        # Not every server wants one.
+        "analytics_password": secret("analytics_password", "", bool(username)),
+    }
 
 
 def _choreo_checks(
     value: dict[str, str],
-    secret: Callable[[str, str], Callable[[], None]],
+    secret: _Secret,
     allowlist: Collection[str],
 ) -> dict[str, Callable[[], object]]:
     query = value.get("analytics_query_api_endpoint", "")
+    place = value.get("choreo_token_endpoint", "")
+    key, name = (
+        value.get("choreo_insight_app_consumer_key", ""),
+        "choreo_insight_app_consumer_secret",
+    )
     found: dict[str, Callable[[], object]] = {
         "analytics_query_api_endpoint": lambda: backends.check_url(query, allowlist),
-        "analytics_access_token": secret("analytics_access_token", "Enter the on-premise key."),
+        "analytics_access_token": secret(
+            "analytics_access_token", "Enter the on-premise key.", True
+        ),
+        "choreo_insight_app_consumer_key": lambda: _check_short(key),
+        name: secret(name, "Enter the consumer secret that belongs to the key.", bool(key)),
     }
-    if value.get("choreo_insight_app_consumer_key"):
-        place = value.get("choreo_token_endpoint", "")
-        name = "choreo_insight_app_consumer_secret"
-        found |= {
-            "choreo_token_endpoint": lambda: backends.check_url(place, allowlist),
-            name: secret(name, "Enter the consumer secret that belongs to the key."),
-        }
+    if key or place:
+        found["choreo_token_endpoint"] = lambda: backends.check_url(place, allowlist)
     return found
 
 
 def _check_host(host: str, port: str, allowlist: Collection[str]) -> None:
+    _check_short(host)
     scheme, _, name = host.rpartition("://")
     if not name or "/" in name.rstrip("/") or "@" in name or scheme not in ("", "http", "https"):
         raise Invalid("Enter a host name, such as es.example.com, or http:// and the name.")
@@ -164,7 +235,8 @@ def _check_host(host: str, port: str, allowlist: Collection[str]) -> None:
 
 
 def _check_port(port: str) -> None:
-    if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+    number = int(port) if port.isascii() and port.isdigit() and len(port) <= LONGEST_PORT else 0
+    if port and not 0 < number < 65_536:
         raise Invalid("A port is a number from 1 to 65535; empty means 9200.")
 
 
@@ -174,21 +246,32 @@ def _check_index(index: str) -> None:
 
 
 def _check_short(text: str) -> None:
-    if len(text) > LONGEST or not text.isprintable():
-        raise Invalid("This is too long, or has characters that cannot be printed.")
+    if len(text) > LONGEST:
+        raise Invalid(f"This is longer than {LONGEST} characters. Copy it again and save.")
+    _check_characters(text)
 
 
 def _check_secret(text: str) -> None:
     if len(text) > LONGEST_SECRET:
         raise Invalid("This is too long. Copy it again and save.")
+    _check_characters(text)
+
+
+def _check_characters(text: str) -> None:
+    """Refuse what does not go through HTTP unchanged, such as what a text program made of -."""
+    if not (text.isascii() and text.isprintable()):
+        raise Invalid(
+            "This has a character that is no plain letter, digit or sign, perhaps one that cannot "
+            "be seen or a long dash. Copy it again from where it was made, and save."
+        )
 
 
 def _check_kind(kind: str) -> None:
     if kind not in set(SourceKind):
-        raise Invalid("Choose one of the sources.")
+        sentence = "Choose one of the sources."
+        raise Invalid(f"Nothing was saved. {sentence}", {"kind": sentence})
 
 
 def _require(value: object, words: str) -> None:
     if not value:
         raise Invalid(words)
-    _check_secret(str(value))
