@@ -10,7 +10,7 @@ from portal.cli.usage import usage
 from portal.cli.worker import worker
 from portal.extensions import db
 from portal.flows import publishing
-from portal.models import PublishRun, Subscription
+from portal.models import PublishRun, Subscription, UsageSource
 from portal.services import publishing as runs
 from portal.web.unit_of_work import unit_of_work
 
@@ -40,6 +40,24 @@ def test_the_schedule_publishes_where_there_is_something(make_metered, factories
 
     assert (mine.total, theirs.total) == (1, 2)
     assert [run.started_by for run in db.session.query(PublishRun)] == ["schedule", "schedule"]
+
+
+def test_the_schedule_asks_for_a_run_of_each_tenant_and_waits_for_none(
+    app: Flask, factories
+) -> None:
+    sent: list[tuple[object, ...]] = []
+
+    class Remembers:
+        def send(self, *arguments: object, **_more: object) -> None:
+            sent.append(arguments)
+
+    for tenant in (factories.tenant(), factories.tenant("other.example")):
+        factories.save(UsageSource(tenant_id=tenant.tenant_id, kind="choreo"))
+    app.extensions["portal_queue"] = Remembers()
+    jobs.publish_all()
+    asked = [run.run_id for run in db.session.query(PublishRun).order_by(PublishRun.run_id)]
+    assert sent == [("publish", run_id) for run_id in asked]
+    assert len(asked) == 2
 
 
 def test_the_schedule_leaves_a_running_job_alone(metered, factories) -> None:
