@@ -21,6 +21,11 @@ _ID = re.compile(
     r"\d+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|(?=[a-zA-Z-]*\d)[0-9a-zA-Z_-]{12,}|.{40,}|.*[@:].*"
 )
 _PLACE = re.compile(r"\{[^{}]*\}")
+#: Of longer paths only so much is looked at: servers take none, but a log may hold any.
+LONGEST_PATH = 8192
+#: Stands for a place; no readable path has it.
+_ANY = "\0"
+_SOME_PLACES = re.compile(f"({_ANY}+)")
 #: What no database, or not every one, takes as text: callers can write it into a path.
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -35,15 +40,14 @@ class Resources:
             if "{" not in path:
                 plain.append(path)
                 continue
-            parts = (re.escape(part) for part in _PLACE.split(path))
-            patterns.append((re.compile("[^/]+".join(parts)), path))
+            patterns.append((_pattern(path), path))
         self._plain = frozenset(plain)
         # Of two that fit, the one with fewer places says more.
         self._patterns = sorted(patterns, key=lambda found: found[1].count("{"))
 
     def of(self, path: str) -> str:
         """Return the resource of a path, at most 255 characters; never with what it is about."""
-        clean = _readable(unquote(path)).rstrip("/") or "/"
+        clean = _readable(unquote(path[:LONGEST_PATH])).rstrip("/") or "/"
         if clean in self._plain:
             return clean[:LONGEST_RESOURCE]
         for pattern, template in self._patterns:
@@ -51,6 +55,28 @@ class Resources:
                 return template[:LONGEST_RESOURCE]
         kept = ["{id}" if _ID.fullmatch(part) else part for part in clean.split("/")]
         return "/".join(kept)[:LONGEST_RESOURCE]
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Return what fits a template's paths, where each place takes at least one character.
+
+    Callers choose what it reads, so it never tries a second way to divide a segment among places:
+    the number of ways grows with a power of the length, and a search holds the whole process.
+    """
+    segments = _PLACE.sub(_ANY, path).split("/")
+    return re.compile("/".join(map(_segment, segments)))
+
+
+def _segment(template: str) -> str:
+    start, *rest = _SOME_PLACES.split(template)
+    pairs = list(zip(rest[::2], rest[1::2], strict=True))
+    found = re.escape(start)
+    for number, (places, text) in enumerate(pairs, 1):
+        # A text is taken where it comes first, and the last one at the segment's end: if any way
+        # fits, this one does. The group is atomic: it is not asked for another way.
+        which = "" if number == len(pairs) else "?"
+        found += f"(?>[^/]{{{len(places)},}}{which}{re.escape(text)})"
+    return found
 
 
 def _readable(text: str) -> str:
