@@ -18,6 +18,8 @@ from portal.gateway.refused import Refused
 from portal.services.decisions import Refusal
 
 CHUNK = 16 * 1024
+#: Answers below this are no answers yet.
+FIRST_FINAL = 200
 #: RFC 9110 7.6.1: they belong to one connection and are not passed on.
 _HOP_BY_HOP = frozenset(
     {
@@ -96,7 +98,7 @@ def send(session: requests.Session, request: Request, onward: Onward) -> request
     """
     prepared = _prepare(request, onward)
     try:
-        return _send(session, prepared, may_repeat=request.method in _SAFE)
+        upstream = _send(session, prepared, may_repeat=request.method in _SAFE)
     except ForbiddenAddress as error:
         raise Refused(Refusal.BACKEND_FORBIDDEN) from error
     except RequestEntityTooLarge as error:
@@ -105,6 +107,11 @@ def send(session: requests.Session, request: Request, onward: Onward) -> request
         raise Refused(Refusal.BACKEND_TIMEOUT) from error
     except (requests.RequestException, HTTPError, OSError) as error:
         raise Refused(Refusal.BACKEND_UNREACHABLE) from error
+    if upstream.status_code < FIRST_FINAL:
+        # 101: nobody asked for another protocol. Its connection is for no other call.
+        upstream.close()
+        raise Refused(Refusal.BACKEND_UNREACHABLE)
+    return upstream
 
 
 def _send(

@@ -8,6 +8,8 @@ size, and in the time until all of it is there.
 import socket
 from collections.abc import Collection
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import BadStatusLine, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -29,6 +31,8 @@ POOL = 16
 HOSTS = 64
 #: How much of an answer is read at a time.
 PIECE = 65_536
+#: Interim answers that may come before the final one.
+MOST_INTERIM = 16
 
 
 class ForbiddenAddress(Exception):
@@ -131,12 +135,37 @@ class _Bounded(_Adapter):
         answer._content = bytes(found)  # noqa: SLF001
 
 
+class _Final(HTTPResponse):
+    """An answer that is the final one: ``http.client`` takes any but 100 for that.
+
+    What comes after a 103 (Early Hints) on the same connection would be read as the answer to the
+    next call, which may be somebody else's.
+    """
+
+    _interim = 0
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        # 101 is final: the connection is no longer one of HTTP.
+        if status < 200 and status != HTTPStatus.SWITCHING_PROTOCOLS:
+            self._interim += 1
+            if self._interim > MOST_INTERIM:
+                raise BadStatusLine(f"{status}, again and again")
+            # The one that is skipped together with its fields.
+            status = HTTPStatus.CONTINUE
+        return version, status, reason
+
+
 def _guarded_pools(allowlist: Collection[str]) -> dict[str, Any]:
     class Plain(HTTPConnection):
+        response_class = _Final
+
         def _new_conn(self) -> socket.socket:
             return _connect(self, "http", allowlist)
 
     class Secure(HTTPSConnection):
+        response_class = _Final
+
         def _new_conn(self) -> socket.socket:
             return _connect(self, "https", allowlist)
 
