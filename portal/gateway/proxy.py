@@ -178,6 +178,8 @@ class _Body:
     def __init__(self, stream: IO[bytes], length: int | None) -> None:
         self._stream = stream
         self.length = length
+        #: Bytes that were read so far. Of a chunked body nobody says beforehand how many come.
+        self.passed_on = 0
 
     @classmethod
     def of(cls, request: Request) -> "_Body | None":
@@ -193,7 +195,15 @@ class _Body:
             raise Refused(Refusal.BODY_TOO_LARGE) from error
 
     def read(self, size: int = CHUNK) -> bytes:
-        return self._stream.read(size)
+        part = self._stream.read(size)
+        self.passed_on += len(part)
+        return part
+
+
+def passed_on(upstream: requests.Response) -> int:
+    """Return how many bytes the body had of the call that this answers."""
+    body: Any = upstream.request.body
+    return body.passed_on if isinstance(body, _Body) else 0
 
 
 def headers_back(upstream: requests.Response, onward: Onward) -> Headers:

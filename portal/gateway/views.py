@@ -151,10 +151,10 @@ def _app() -> Flask:
 
 
 def _length(upstream: requests.Response) -> int:
-    """Return how many bytes the call and its answer have, as far as both say so beforehand."""
+    """Return how many bytes the call and its answer have, as far as the answer says how many."""
     stated = upstream.headers.get("Content-Length", "")
     answer = int(stated) if stated.isdecimal() and request.method != "HEAD" else 0
-    return answer + (request.content_length or 0)
+    return answer + proxy.passed_on(upstream)
 
 
 def _line(gate: Gate, admitted: Admitted, onward: Onward, status: int, size: int = 0) -> Line:
@@ -173,7 +173,7 @@ def _line(gate: Gate, admitted: Admitted, onward: Onward, status: int, size: int
 def _respond(
     gate: Gate, admitted: Admitted, onward: Onward, upstream: requests.Response, line: Line
 ) -> Response:
-    weight = _Weight(request.content_length or 0)
+    weight = _Weight(proxy.passed_on(upstream))
     response = Response(
         weight.of(proxy.body_back(upstream)),
         status=upstream.status_code,

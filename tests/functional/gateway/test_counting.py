@@ -1,5 +1,7 @@
 """What is recorded of each call, and how much may be called."""
 
+import io
+
 import pytest
 import time_machine
 from pytest_httpserver import HTTPServer
@@ -148,6 +150,29 @@ def test_a_quota_of_bytes_counts_what_went_both_ways(
     assert len(first.data) == 600
     first.close()
     assert caller.call().headers["RateLimit"] == '"quota";r=324;t=30'
+
+
+@time_machine.travel("2026-05-04T10:00:30+00:00", tick=False)
+def test_a_body_of_unknown_length_counts_as_much_as_it_had(
+    make_caller: MakeCaller, backend: HTTPServer
+) -> None:
+    backend.expect_request("/base/hello", method="POST").respond_with_data("ok")
+    caller = make_caller(
+        plan={"quota": 40, "quota_type": "BANDWIDTHLIMIT", "quota_unit": "KB", "unit_time": 1}
+    )
+    chunked = {
+        "wsgi.input_terminated": True,
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_LENGTH": "",
+    }
+    statuses: list[int] = []
+    for _ in range(4):
+        body = io.BytesIO(b"x" * 20_000)
+        answer = caller.call(method="POST", input_stream=body, environ_overrides=chunked)
+        statuses.append(answer.status_code)
+        answer.close()
+    assert statuses == [200, 200, 200, 429]
+    assert [event.bytes for event in caller.events()] == [20_002] * 3
 
 
 def test_both_keys_of_an_application_share_its_quota(
