@@ -21,6 +21,9 @@ log = structlog.get_logger()
 
 #: The names in each line.
 FIELDS = frozenset({"at", "id", "sub", "key", "method", "path", "status", "in", "out"})
+FIRST_FINAL = 200
+#: Recorded of a call that no back end answered, as by the portal's own gateway.
+UNREACHABLE = 502
 _KEY_TYPES = {str(each): each for each in KeyType}
 #: Bytes of one call or one answer: a terabyte. What is more is an error of a log, and would make
 #: the sum of many lines more than one number of a database holds.
@@ -90,10 +93,7 @@ _Row = tuple[str, str, str, str]
 
 
 def totals(data: bytes) -> Totals:
-    """Return how many calls whole lines are about; others are logged and left out.
-
-    A call that did not reach a back end is not in the log: its line names no status.
-    """
+    """Return how many calls whole lines are about; others are logged and left out."""
     sums: dict[str, list[Any]] = {}
     found: Totals = {}
     for rows, rest in _pieces(data):
@@ -170,7 +170,7 @@ def _kind(common: str) -> Kind:
         _KEY_TYPES[found["key"]],
         found["method"],
         found["path"],
-        int(found["status"]),
+        _final(int(found["status"])),
     )
 
 
@@ -211,19 +211,34 @@ def _text(data: bytes) -> str:
 
 
 def _line(found: Mapping[str, Any]) -> Line:
-    status = str(found["status"])
-    # Of several tries the last one's status is the answer's: "502, 200" or "502 : 200".
-    last = status if len(status) == 3 else status.replace(":", ",").rpartition(",")[2]
+    subscription = _readable(str(found["sub"]))
     return Line(
         str(found["id"]),
         _within(round(float(found["at"]) * 1000)),
-        _readable(str(found["sub"])),
+        subscription,
         _KEY_TYPES[found["key"]],
         _readable(str(found["method"])[:10]),
         str(found["path"]),
-        _within(int(last), 999),
+        _status(str(found["status"]), let_through=bool(subscription)),
         _within(int(found["in"]), MOST_BYTES) + _within(int(found["out"]), MOST_BYTES),
     )
+
+
+def _status(text: str, *, let_through: bool) -> int:
+    """Return what a call was answered with.
+
+    :param let_through: whether it was on its way to a back end
+    """
+    # Of several tries the last one's status is the answer's: "502, 200" or "502 : 200".
+    last = text if len(text) == 3 else text.replace(":", ",").rpartition(",")[2].strip()
+    if last in ("", "-") and let_through:
+        return UNREACHABLE
+    return _final(_within(int(last), 999))
+
+
+def _final(status: int) -> int:
+    """Return a status as it is recorded: what is below 200 is no answer yet, and costs nothing."""
+    return UNREACHABLE if status < FIRST_FINAL else status
 
 
 def _within(number: int, most: int = 2**53) -> int:

@@ -71,13 +71,42 @@ def test_the_configuration_names_every_field_that_is_read(row) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "read"), [("502, 200", 200), ("502 : 304", 304), ("", None), ("-", None)]
+    ("status", "read"),
+    [
+        ("502, 200", 200),
+        ("502 : 304", 304),
+        ("", 502),
+        ("-", 502),
+        ("504, -", 502),
+        ("103", 502),
+        ("000", 502),
+        ("103, 200", 200),
+    ],
 )
-def test_the_last_of_several_tries_is_the_answer_and_none_is_no_call(
-    row, status: str, read: int | None
+def test_the_last_of_several_tries_is_the_answer_and_none_is_a_failure(
+    row, status: str, read: int
 ) -> None:
-    calls = list(log_lines.parse(line(row, upstream_status=status).encode()))
-    assert [call.status for call in calls] == ([read] if read else [])
+    data = line(row, upstream_status=status).encode()
+    assert [call.status for call in log_lines.parse(data)] == [read]
+    assert [kind.status for kind in log_lines.totals(data)] == [read]
+    nobody = line(row, upstream_status=status, portal_subscription="", portal_key_type="")
+    assert not log_lines.totals(nobody.encode())
+
+
+def test_a_call_that_no_back_end_answered_uses_the_quota_and_costs_nothing(
+    factories, tmp_path: Path
+) -> None:
+    policy = factories.policy()
+    policy.quota, policy.time_unit = 100, "days"
+    row = factories.subscription(policy=factories.save(policy))
+    log = tmp_path / "usage.log"
+    now = f"{clock.now().timestamp():.3f}"
+    log.write_text("".join(line(row, msec=now, upstream_status=each) for each in ("-", "", "200")))
+    draining.drain_log(log)
+    db.session.rollback()
+    found = usage.summary(row.subscription_id, None, None)
+    assert (found.total, found.counted) == (3, 1)
+    assert [use.used for use in db.session.query(QuotaUse)] == [3]
 
 
 @pytest.mark.parametrize(
