@@ -24,17 +24,22 @@ local function line(text, from)
   return sub(text, from, to - 1), to + 1
 end
 
--- Says what the call's variables are by a decision; returns its status.
+-- Says what the call's variables are by a decision; returns its status, or SANDBOX where a sandbox
+-- key may call.
 local function go_by(text)
-  local at, status
+  local at, status, kind
   at = find(text, "\n", 1, true) + 1
   status, at = line(text, at)
   var.portal_subscription, at = line(text, at)
-  var.portal_key_type, at = line(text, at)
+  kind, at = line(text, at)
+  var.portal_key_type = kind
   var.portal_limit, at = line(text, at)
   var.portal_policy, at = line(text, at)
   var.portal_refusal, at = line(text, at)
   var.portal_retry = line(text, at)
+  if status == "200" and kind == "SANDBOX" then
+    return kind
+  end
   return status
 end
 
@@ -73,7 +78,8 @@ function M.known()
   return go_by(text)
 end
 
--- Asks, if nothing is known, and refuses the call if it may not go through.
+-- Asks, if nothing is known, and refuses the call if it may not go through. With a sandbox key it
+-- goes to the API's sandbox.
 function M.decide()
   local status = var.portal_known
   if status == "" then
@@ -81,6 +87,8 @@ function M.decide()
   end
   if status == "401" or status == "403" then
     return ngx.exec("@portal_refused")
+  elseif status == "SANDBOX" then
+    return ngx.exec("@portal_sandbox" .. var.portal_api)
   elseif status ~= "200" then
     return ngx.exec("@portal_away")
   end

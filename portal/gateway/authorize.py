@@ -18,7 +18,9 @@ it, each decision counts as one call against the plan's limits.
 
 nginx takes no other refusal than 401 and 403 from ``auth_request``; with ``?refuse=403`` every
 other one is a 403 too, and the field ``X-Refusal`` names the cause. ``?problem=<cause>`` then
-answers the caller as our own gateway would.
+answers the caller as our own gateway would. With ``?sandbox=403`` a sandbox key that may call gets
+403 as well, with all fields of a 200 and no ``X-Refusal``: nginx can send it another way then,
+and calls with production keys cost no choice.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +36,7 @@ from portal.gateway import incoming
 from portal.gateway.admission import Admitted, admit
 from portal.gateway.process import gate_of
 from portal.gateway.refused import Refused
-from portal.models import SUPER_TENANT
+from portal.models import SUPER_TENANT, KeyType
 from portal.services.decisions import Refusal
 
 PATH = "/gateway/authorize"
@@ -121,6 +123,11 @@ def fields(admitted: Admitted) -> list[tuple[str, str]]:
     ]
 
 
+def is_told_apart(environ: Environ, admitted: Admitted) -> bool:
+    """Whether the gateway wants to hear by a 403 that a call may go to the sandbox."""
+    return admitted.key_type == KeyType.SANDBOX and _options(environ).get("sandbox") == ["403"]
+
+
 def only_401_and_403(environ: Environ) -> bool:
     """Whether the gateway takes no other refusal."""
     return _options(environ).get("refuse") == ["403"]
@@ -150,7 +157,7 @@ class Fast:
             except (Refused, SQLAlchemyError):
                 return self._wsgi(environ, start)
             head = [("Content-Length", "0"), ("Cache-Control", "no-store"), *fields(admitted)]
-            start("200 OK", head)
+            start("403 Forbidden" if is_told_apart(environ, admitted) else "200 OK", head)
             return [b""]
         return self._wsgi(environ, start)
 

@@ -89,8 +89,9 @@ def authorize(resource: str = "") -> Response:
     except SQLAlchemyError as error:
         log.error("gateway_cannot_decide", error=type(error).__name__, request_id=request_id)
         return refused.answer(Refused(Refusal.NOT_RECORDED), request_id)
+    status = 403 if decisions.is_told_apart(environ, admitted) else 200
     return Response(
-        "", 200, headers={"Cache-Control": "no-store", **dict(decisions.fields(admitted))}
+        "", status, headers={"Cache-Control": "no-store", **dict(decisions.fields(admitted))}
     )
 
 

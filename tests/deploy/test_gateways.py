@@ -48,6 +48,7 @@ class Stack:
     backend: str
     place: str
     key: str
+    sandbox_key: str
     subscription: Subscription
     folder: Path
     #: Ids and statuses of the calls that were answered.
@@ -92,6 +93,7 @@ def stack(app: Flask, settings, factories: Factories, tmp_path: Path) -> Iterato
     subscription = factories.subscription(api=api, application=application, policy=policy)
     with unit_of_work():
         _, key = applications.generate_key(application, KeyType.PRODUCTION)
+        _, sandbox_key = applications.generate_key(application, KeyType.SANDBOX)
     place = api.gateway_path
     db.session.rollback()
     env = {
@@ -119,9 +121,9 @@ def stack(app: Flask, settings, factories: Factories, tmp_path: Path) -> Iterato
         )  # fmt: skip
         servers.wait_until_answers(behind, f"{backend}/200")
         servers.wait_until_answers(portal, f"http://127.0.0.1:{port}/healthz", 120)
-        yield Stack(
-            servers, portal, f"http://127.0.0.1:{port}", backend, place, key, subscription, tmp_path
-        )
+        origin = f"http://127.0.0.1:{port}"
+        keys = key, sandbox_key
+        yield Stack(servers, portal, origin, backend, place, *keys, subscription, tmp_path)
 
 
 def _ledger() -> list[tuple[str, int]]:
@@ -210,6 +212,8 @@ def front(stack: Stack, request: pytest.FixtureRequest) -> tuple[str, Path]:
         "USAGE_LOG": str(log),
         "API": stack.place,
         "BACKEND": stack.backend.removeprefix("http://"),
+        # Nobody listens there.
+        "SANDBOX_BACKEND": "127.0.0.1:9",
     }
     http = nginx.filled(request.param, words)
     nginx.needed(http)
@@ -227,6 +231,9 @@ def test_nginx_refuses_a_blocked_key_in_time_and_every_call_is_metered_once(
     for status in statuses:
         assert stack.call(origin, status).status_code == status
     calls = len(statuses)
+    # The sandbox is away: its calls are written down, and go nowhere else.
+    assert stack.call(origin, ApiKey=stack.sandbox_key).status_code == 502
+    calls += 1
     ok = stack.call(origin)
     calls += 1
     assert ok.text == "ok", "the key and cookies stay at the gateway"
@@ -265,7 +272,7 @@ def test_nginx_refuses_a_blocked_key_in_time_and_every_call_is_metered_once(
     held = _ledger()
     assert len(held) == len(set(held)) == calls
     found = usage.summary(stack.subscription.subscription_id, None, None)
-    assert (found.counted, found.total) == (calls - 4, calls)
+    assert (found.counted, found.total) == (calls - 5, calls)
 
 
 def _drain(app: Flask, log: Path) -> None:

@@ -1,6 +1,7 @@
 """nginx keeps a decision for its own key and API, for a second, and passes calls on as they are."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -24,6 +26,7 @@ YES = {
     "RateLimit": '"quota";r=9;t=60',
     "RateLimit-Policy": '"quota";q=10;w=60',
 }
+SANDBOX = {**YES, "X-Key-Type": "SANDBOX"}
 NO = {"X-Refusal": "quota-reached", "Retry-After": "7"}
 PROBLEM = {"type": "about:blank", "title": "No more calls."}
 
@@ -39,6 +42,9 @@ class Scene:
     answers: dict[tuple[str, str], tuple[int, dict[str, str]]] = field(default_factory=dict)
     #: When it was asked, by API and key.
     asked: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+
+    #: Is released by each slow call when it has reached the back end.
+    begun: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def call(self, place: str, key: str, path: str = "/x", **more: Any) -> requests.Response:
         """Make one call."""
@@ -76,17 +82,26 @@ class _Portal(_Handler):
             body = json.dumps({**PROBLEM, "type": named}).encode()
             self.answer(429, {"Content-Type": "application/problem+json"}, body)
             return
-        assert self.path == "/gateway/authorize?meter=log&refuse=403"
+        assert self.path.startswith("/gateway/authorize?meter=log&refuse=403")
         assert "Content-Length" not in self.headers
         about = (self.headers["X-Original-URI"].rstrip("/"), self.headers.get("ApiKey", ""))
         self.scene.asked.setdefault(about, []).append(time.monotonic())
-        self.answer(*self.scene.answers.get(about, (401, {"X-Refusal": "unknown-key"})))
+        status, fields = self.scene.answers.get(about, (401, {"X-Refusal": "unknown-key"}))
+        if self.path.endswith("&sandbox=403") and status == 200 and fields == SANDBOX:
+            status = 403
+        self.answer(status, fields)
 
 
 class _Backend(_Handler):
+    name = "production"
+
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == "/slow":
+            self.scene.begun.release()
+            time.sleep(0.3)
         seen = {
+            "backend": self.name,
             "method": self.command,
             "path": self.path,
             "size": len(body),
@@ -98,19 +113,26 @@ class _Backend(_Handler):
     do_POST = do_HEAD = do_DELETE = do_GET  # noqa: N815
 
 
+class _Sandbox(_Backend):
+    name = "sandbox"
+
+
 @pytest.fixture(params=nginx.GATEWAYS)
 def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     (listen,) = free_ports(1)
     found = Scene(f"http://127.0.0.1:{listen}", tmp_path / "usage.log", "lua" in request.param)
-    kinds = [type(each.__name__, (each,), {"scene": found}) for each in (_Portal, _Backend)]
-    portal, backend = (ThreadingHTTPServer(("127.0.0.1", 0), each) for each in kinds)
-    threads = [threading.Thread(target=each.serve_forever) for each in (portal, backend)]
+    all_ = (_Portal, _Backend, _Sandbox)
+    kinds = [type(each.__name__, (each,), {"scene": found}) for each in all_]
+    behind = [ThreadingHTTPServer(("127.0.0.1", 0), each) for each in kinds]
+    portal, backend, sandbox = (f"127.0.0.1:{each.server_port}" for each in behind)
+    threads = [threading.Thread(target=each.serve_forever) for each in behind]
     for thread in threads:
         thread.start()
     words = {
         "GATEWAY_LISTEN": f"127.0.0.1:{listen}",
-        "PORTAL_ADDRESS": f"127.0.0.1:{portal.server_port}",
-        "BACKEND": f"127.0.0.1:{backend.server_port}",
+        "PORTAL_ADDRESS": portal,
+        "BACKEND": backend,
+        "SANDBOX_BACKEND": sandbox,
         "DECISIONS": str(tmp_path / "decisions"),
         "USAGE_LOG": str(found.log),
         "API": FIRST,
@@ -118,7 +140,7 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     http = nginx.filled(request.param, words)
     # As its comment tells: the block of an API once more for the next one.
     begin = http.index(f"    location {FIRST}/ {{")
-    block = http[begin : http.index("\n    }\n", begin) + 7]
+    block = http[begin : http.index("    location = /_portal_decision {")]
     http = http.replace(block, block + block.replace(FIRST, SECOND))
     nginx.needed(http)
     try:
@@ -127,7 +149,7 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
             servers.wait_until_answers(running, f"{found.origin}/healthz")
             yield found
     finally:
-        for server in (portal, backend):
+        for server in behind:
             server.shutdown()
             server.server_close()
         for thread in threads:
@@ -235,3 +257,69 @@ def test_a_refusal_reaches_a_busy_key_though_its_yes_was_kept(scene: Scene) -> N
 
         list(pool.map(caller, range(4)))
     assert set(late) == {429}
+
+
+def test_a_sandbox_key_reaches_the_sandbox_and_nothing_else(scene: Scene) -> None:
+    for place in (FIRST, SECOND):
+        scene.answers[place, "mine"] = (200, YES)
+        scene.answers[place, "test"] = (200, SANDBOX)
+    scene.answers[FIRST, "over"] = (403, NO)
+    for _ in range(2):
+        for place in (FIRST, SECOND):
+            assert scene.call(place, "mine").json()["backend"] == "production"
+            answer = scene.call(place, "test", method="POST", data=b"\1" * 900_000)
+            seen = answer.json()
+            assert (seen["backend"], seen["method"], seen["path"]) == ("sandbox", "POST", "/x")
+            assert (seen["size"], answer.headers["RateLimit"]) == (900_000, YES["RateLimit"])
+            assert not {"apikey", "cookie", "authorization"} & set(seen["fields"])
+            assert {"x-request-id", "x-forwarded-for"} <= set(seen["fields"])
+        assert scene.call(FIRST, "over").status_code == 429
+    assert [(each["key"], each["status"]) for each in scene.lines()] == [
+        ("PRODUCTION", "200"), ("SANDBOX", "200")
+    ] * 4  # fmt: skip
+    assert len({each["id"] for each in scene.lines()}) == 8
+    assert scene.call(FIRST, "test", method="HEAD").status_code == 200
+
+
+#: As they stand in a request's first line; most programs that call tidy them up before.
+PATHS = (
+    *("/", "/?", "/?a=b&c=%2F%3F#", "/a%2Fb", "/a//b/", "/a/../b/./c", "/x/%2e%2e/a"),
+    *("/a%3Fb?c=d?e", "/a%0Ab", "/a%0A", "/a%0D%0AX:1", "/a%25b%2525", "/%C3%A4%FF", "/a%20+b;c=d"),
+    *("/a%23b", "/%22%3C%3E%5C%5E%60%7B%7C%7D", "/$1/$uri", "/x/first/1.0.0/y"),
+)
+
+
+def test_both_back_ends_see_a_path_in_the_same_way(scene: Scene) -> None:
+    scene.answers[FIRST, "mine"] = (200, YES)
+    scene.answers[FIRST, "test"] = (200, SANDBOX)
+    for path in PATHS:
+        seen = [_raw(scene, key, path) for key in ("mine", "test")]
+        assert [each["backend"] for each in seen] == ["production", "sandbox"]
+        assert seen[0]["path"] == seen[1]["path"], path
+
+
+def _raw(scene: Scene, key: str, path: str) -> dict[str, Any]:
+    with _sent(scene, "GET", key, path) as connection:
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    return dict(json.loads(answer.partition(b"\r\n\r\n")[2]))
+
+
+def _sent(scene: Scene, method: str, key: str, path: str) -> socket.socket:
+    place = urlsplit(scene.origin)
+    connection = socket.create_connection((place.hostname, place.port), 30)
+    head = f"{method} {FIRST}{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nApiKey: {key}\r\n"
+    connection.sendall(f"{head}Content-Length: 0\r\n\r\n".encode())
+    return connection
+
+
+def test_a_caller_who_hangs_up_has_called(scene: Scene) -> None:
+    scene.answers[FIRST, "mine"] = (200, YES)
+    scene.answers[FIRST, "test"] = (200, SANDBOX)
+    keys = ["mine", "test"] * 3
+    for key in keys:
+        with _sent(scene, "POST", key, "/slow"):
+            assert scene.begun.acquire(timeout=20)
+    until = time.monotonic() + 20
+    while len(scene.lines()) < len(keys) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert [each["status"] for each in scene.lines()] == ["200"] * len(keys)

@@ -123,6 +123,24 @@ def test_where_the_log_counts_a_decision_only_looks(make_caller: MakeCaller) -> 
     assert _used(caller) == 0
 
 
+def test_a_sandbox_keys_yes_can_be_told_apart_by_its_status(make_caller: MakeCaller) -> None:
+    caller = make_caller(plan={"quota": 3, "time_unit": "days"})
+    address = f"{ADDRESS}?meter=log&refuse=403&sandbox=403"
+    answers = {}
+    for key in (caller.key, caller.sandbox_key, "amp_test_nobody_at_all"):
+        headers = {"ApiKey": key, "X-Original-URI": _path(caller)}
+        answers[key] = caller.client.get(address, headers=headers)
+    yes, apart, no = answers.values()
+    assert (yes.status_code, yes.headers["X-Key-Type"]) == (200, "PRODUCTION")
+    assert (apart.status_code, apart.headers["X-Key-Type"]) == (403, "SANDBOX")
+    assert apart.headers["X-Subscription"] == caller.subscription.uuid
+    assert "RateLimit" in apart.headers
+    assert "X-Refusal" not in apart.headers
+    assert (no.status_code, "X-Key-Type" in no.headers) == (401, False)
+    assert nginx(caller, caller.sandbox_key, _path(caller)).status_code == 200
+    assert _used(caller) == 0
+
+
 def test_where_the_log_counts_an_outage_stops_nobody_who_was_let_through(
     make_caller: MakeCaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
