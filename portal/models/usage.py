@@ -219,7 +219,7 @@ class UsageBatch(Model):
     first_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_at: Mapped[datetime] = mapped_column(UtcDateTime)
     stamp: Mapped[datetime] = mapped_column(UtcDateTime)
-    """The time stamp that is sent: the last call's, or a later one if the batch is late."""
+    """The time stamp that is sent: the last call's, or a later one if the batch is late or old."""
     closes_at: Mapped[int] = mapped_column(BigInteger, default=0)
     """End of the billing period that ``stamp`` lies in; epoch seconds, 0 if none was known."""
     late: Mapped[bool] = mapped_column(default=False)

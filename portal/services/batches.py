@@ -23,6 +23,10 @@ from portal.services.publishing import add_to_run
 
 #: How long the same batch may be sent again. Stripe forgets identifiers after 24 hours.
 RESEND = timedelta(hours=23)
+#: How long the engine may take until its totals have what has arrived.
+COUNTING = timedelta(minutes=15)
+#: The oldest time stamp that is sent. Stripe takes none of more than 35 days ago.
+OLDEST = timedelta(days=34)
 MINUTE = timedelta(minutes=1)
 #: What the name of a batch ends in that is sent anew, while another of its minute has arrived.
 AGAIN = ":again"
@@ -91,7 +95,8 @@ def begin(
 
     To be committed before the call, so that a crash in between leaves a batch that is sent again
     unchanged. One that was first sent too long ago for the engine to know its identifier is
-    ``Unknown``: the engine is asked what it counted. ``None``: there is nothing to send.
+    ``Unknown``: the engine is asked what it counted. So is one whose invoice has been drawn since.
+    ``None``: there is nothing to send now.
 
     :param avoid: accounts that have just denied access, and need not be asked again now
     """
@@ -120,17 +125,14 @@ def _begin(
         add_to_run(run_id, failures=1)
         return None
     now = clock.now()
-    if _too_late(batch, now):
-        batch.state = BatchState.UNKNOWN
-        batch.error = "It was sent without an answer more than 23 hours ago."
+    if batch.first_sent_at is not None and _is_uncertain(batch, now, run_id):
+        return None
     if batch.state == BatchState.UNKNOWN:
         return _question(batch)
     is_first = batch.first_sent_at is None
-    if is_first and freezing.is_closed(batch.closes_at, now):
-        _restamp(batch, now)
-        if batch.state == BatchState.REFUSED:
-            add_to_run(run_id, failures=1)
-            return None
+    if is_first and not _has_invoice(batch, now):
+        add_to_run(run_id, failures=1)
+        return None
     batch.state = BatchState.SENDING
     batch.first_sent_at = batch.first_sent_at or now
     batch.attempts += 1
@@ -143,6 +145,39 @@ def _begin(
     )
 
 
+def _is_uncertain(batch: UsageBatch, now: datetime, run_id: int | None) -> bool:
+    """Make a batch unknown that must not go out again as it is; return whether it has to wait.
+
+    Once the invoice is drawn, the engine would take the batch and bill it to nobody. It is asked
+    whether the earlier try arrived, but not before its totals have even the last try in time: what
+    it has not counted yet would be sent, and billed, twice.
+    """
+    is_closed = freezing.is_closed(batch.closes_at, now)
+    if is_closed and not freezing.is_closed(batch.closes_at, now - COUNTING):
+        batch.error = (
+            "It was sent without an answer, and its invoice is drawn. The payment provider is "
+            "asked in some minutes whether it arrived."
+        )
+        add_to_run(run_id, failures=1)
+        return True
+    if is_closed:
+        batch.state = BatchState.UNKNOWN
+        batch.error = "It was sent without an answer before its invoice was drawn."
+    elif now >= batch.first_sent_at + RESEND:  # type: ignore[operator]
+        batch.state = BatchState.UNKNOWN
+        batch.error = "It was sent without an answer more than 23 hours ago."
+    return False
+
+
+def _has_invoice(batch: UsageBatch, now: datetime) -> bool:
+    """Give a batch, of which nothing can have arrived, a time that the engine bills."""
+    if freezing.is_closed(batch.closes_at, now):
+        _restamp(batch, now)
+    elif batch.stamp < now - OLDEST:
+        _freshen(batch, now)
+    return batch.state != BatchState.REFUSED
+
+
 def _restamp(batch: UsageBatch, now: datetime) -> None:
     """Send a batch, of which nothing can have arrived, for the period that runs now."""
     sold = freezing.sold_as({batch.subscription_id}).get(batch.subscription_id)
@@ -150,7 +185,19 @@ def _restamp(batch: UsageBatch, now: datetime) -> None:
         return
     for name, value in freezing.lateness(sold, now).items():
         setattr(batch, name, value)
-    batch.identifier = f"{sold.uuid}:{batch.period_start}:{batch.first}:{batch.closes_at}"
+    name = f"{sold.uuid}:{batch.period_start}:{batch.first}:{batch.closes_at}"
+    if not batch.identifier.startswith(name):
+        batch.identifier = name
+
+
+def _freshen(batch: UsageBatch, now: datetime) -> None:
+    """Send calls of long ago as of now, or of the last second of their period if it is over."""
+    sold = freezing.sold_as({batch.subscription_id}).get(batch.subscription_id)
+    if sold is not None and sold.ended_at is not None:
+        _restamp(batch, now)
+        return
+    last = clock.from_epoch(batch.closes_at) - timedelta(seconds=1) if batch.closes_at else now
+    batch.stamp = min(now, last)
 
 
 def _report(batch: UsageBatch) -> UsageReport:
@@ -176,10 +223,6 @@ def _locked_many(batch_ids: Collection[int]) -> Sequence[UsageBatch]:
         .order_by(UsageBatch.batch_id)
         .with_for_update()
     ).all()
-
-
-def _too_late(batch: UsageBatch, now: datetime) -> bool:
-    return batch.first_sent_at is not None and now >= batch.first_sent_at + RESEND
 
 
 def _question(batch: UsageBatch) -> Unknown | None:
