@@ -24,6 +24,7 @@ from portal.flows import (
     approving,
     bookkeeping,
     changing_plan,
+    closing,
     draining,
     drifting,
     mailing,
@@ -61,6 +62,7 @@ def init_app(app: Flask) -> None:
     tasks = queue.init_app(app, app.extensions["portal_settings"])
     tasks.task("publish", publish)
     tasks.task("wake", catch_up)
+    tasks.task("flush", flush)
     tasks.periodic("sweep", crontab(minute="*"), sweep)
     tasks.task("compare", compare)
     tasks.task("end_subscriptions", end_subscriptions)
@@ -101,6 +103,11 @@ def catch_up(again: int = 0) -> None:
         queue.enqueue("wake", again + 1, delay=1.0 + again)
 
 
+def flush(subscription_id: int) -> None:
+    """Send what is left of a subscription's billing period, which has ended."""
+    closing.flush(engine_of, subscription_id)
+
+
 def sweep() -> None:
     """Do what a lost message or a crash has left undone; each minute."""
     _each(
@@ -112,6 +119,7 @@ def sweep() -> None:
         lambda: changing_plan.sweep(engine_of),
         lambda: stopping.sweep(engine_of),
         draining.drain_here,
+        lambda: closing.sweep(engine_of),
         warning.sweep,
         _send_mail,
         _resume_runs,

@@ -6,7 +6,7 @@ call, and sent again unchanged until it is acknowledged.
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -279,6 +279,26 @@ def flush(engine: BillingEngine, subscription_id: int) -> None:
             "The last usage could not be reported, because the payment provider does not answer. "
             "Nothing was cancelled. Press the button again in a minute."
         )
+
+
+def flush_some(engine: BillingEngine, subscription_ids: Sequence[int]) -> bool:
+    """Publish what the ledger has of some subscriptions; return whether the engine answered.
+
+    Once it has not for some batches in a row, the rest waits.
+    """
+    met = _Pass()
+    for subscription_id in subscription_ids:
+        try:
+            in_unit_of_work(lambda number=subscription_id: freezing.freeze_one(number))  # type: ignore[misc]
+        except Exception:
+            log.exception("freeze_failed", subscription=subscription_id)
+        todo = batches.unsettled_of(subscription_id)
+        db.session.rollback()
+        for batch_id in todo:
+            _send(engine, batch_id, met, None)
+            if met.unanswered >= PATIENCE:
+                return False
+    return True
 
 
 def _read_source(subscription_id: int) -> None:

@@ -45,6 +45,8 @@ class Sending:
     report: UsageReport
     is_first: bool
     """Whether no earlier try could have arrived, so that a refusal is certain."""
+    attempt: int
+    """Which try it is. If another was begun since, nothing is certain any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +144,7 @@ def _begin(
         account=batch.connected_account,
         report=_report(batch),
         is_first=is_first,
+        attempt=batch.attempts,
     )
 
 
@@ -296,8 +299,9 @@ def call_off(sent: Sending) -> None:
     batch = _locked(sent.batch_id)
     if batch.state != BatchState.SENDING:
         return
+    is_alone = batch.attempts == sent.attempt
     batch.attempts -= 1
-    if sent.is_first:
+    if sent.is_first and is_alone:
         batch.state = BatchState.FROZEN
         batch.first_sent_at = None
 
@@ -325,7 +329,7 @@ def refuse(sent: Sending, error: str, *, retryable: bool, run_id: int | None = N
     batch.state = BatchState.REFUSED
     batch.error = error
     batch.retryable = retryable
-    if sent.is_first:
+    if sent.is_first and batch.attempts == sent.attempt:
         batch.first_sent_at = None
     add_to_run(run_id, failures=1)
 

@@ -50,6 +50,8 @@ class Result:
     subscription: Subscription | None = None
     before: Status | None = None
     after: Status | None = None
+    is_closed: bool = False
+    """Whether a billing period of the subscription has ended with it."""
 
 
 def apply(tenant: Tenant, event: BillingEvent) -> Result:
@@ -147,14 +149,16 @@ def _about_subscription(tenant: Tenant, event: BillingEvent) -> Result:
         return Result(
             outcome=Outcome.STALE, detail="Of a paid plan that is not the subscription's any more."
         )
-    before = subscription.status
+    before, period = subscription.status, (subscription.period_start, subscription.ended_at)
     outcome, detail = _ordered(subscription, event)
+    is_moved = (subscription.period_start, subscription.ended_at) != period
     return Result(
         outcome=outcome,
         detail=detail,
         subscription=subscription,
         before=before,
         after=subscription.status,
+        is_closed=is_moved and period[0] is not None,
     )
 
 

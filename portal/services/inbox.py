@@ -32,6 +32,8 @@ class Receipt:
     outcome: Outcome
     detail: str
     refresh_due: bool
+    closed: int | None = None
+    """The subscription of which a billing period has ended with it."""
 
 
 def receive(tenant: Tenant, event: BillingEvent, raw: bytes) -> Receipt:
@@ -48,7 +50,8 @@ def receive(tenant: Tenant, event: BillingEvent, raw: bytes) -> Receipt:
     if event.kind is EventKind.CHECKOUT_COMPLETED:
         _make_due(tenant, event)
     refresh = bool(result.subscription and result.subscription.refresh_due)
-    return Receipt(False, result.outcome, result.detail, refresh)
+    closed = row.am_subscription_id if result.is_closed else None
+    return Receipt(False, result.outcome, result.detail, refresh, closed)
 
 
 def _make_due(tenant: Tenant, event: BillingEvent) -> None:

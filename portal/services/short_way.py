@@ -16,7 +16,7 @@ from sqlalchemy import Select, Update, bindparam, literal_column, select, update
 
 from portal import clock
 from portal.billing.values import BillingEvent
-from portal.models import EngineSubscription, Outcome, Tenant
+from portal.models import EnginePrice, EngineSubscription, Outcome, Tenant
 from portal.models.subscription import FACTS, UNKNOWN, facts_of, in_force, status_of
 from portal.services import arrears, inbox, short_moves
 from portal.services.event_rules import SAID_BY_ENGINE, Local, Step, next_state
@@ -60,6 +60,12 @@ class Known:
     def is_repeat(self) -> bool:
         """Whether the event is stored already."""
         return self.row.inbox_id is not None
+
+    def closes_with(self, step: Step) -> bool:
+        """Whether a step ends a billing period of a subscription that pays per call."""
+        began = self.row.period_start
+        is_moved = began is not None and began != step.local.period_start
+        return is_moved and self.row.meter_event_name is not None
 
 
 def read(run: Statements, domain: str, event: BillingEvent) -> Known | None:
@@ -148,6 +154,7 @@ _NEEDED = (
 
 def _reading() -> Select[Any]:
     tenant, record = Tenant.__table__, EngineSubscription.__table__
+    price = EnginePrice.__table__
     return (
         select(
             tenant.c.tenant_id,
@@ -157,6 +164,7 @@ def _reading() -> Select[Any]:
             tenant.c.reminder_days,
             INBOX.c.inbox_id,
             record.c.connected_account.label("account"),
+            price.c.meter_event_name,
             *(ROW.c[name] for name in _NEEDED),
         )
         .select_from(tenant)
@@ -169,6 +177,7 @@ def _reading() -> Select[Any]:
             (record.c.tenant_id == tenant.c.tenant_id)
             & (record.c.subscription_id == bindparam("engine_id")),
         )
+        .outerjoin(price, price.c.mapping_id == record.c.mapping_id)
         .outerjoin(ROW, ROW.c.subscription_id == record.c.am_subscription_id)
         .where(tenant.c.tenant_domain == bindparam("domain"))
     )

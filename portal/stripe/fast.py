@@ -122,9 +122,14 @@ class Fast:
         if step.lines:
             changes.tell_gateway()
         if step.refresh:
-            with self._app.app_context():
-                queue.enqueue("wake")
+            self._enqueue("wake")
+        if known.closes_with(step):
+            self._enqueue("flush", known.row.subscription_id)
         return True
+
+    def _enqueue(self, name: str, *arguments: Any) -> None:
+        with self._app.app_context():
+            queue.enqueue(name, *arguments)
 
     def _open(self, domain: str) -> _Opened | None:
         with quick(self._database) as run:

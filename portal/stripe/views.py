@@ -167,6 +167,8 @@ def webhook() -> tuple[Response, int] | Response:
     )
     if receipt.refresh_due or event.kind is EventKind.CHECKOUT_COMPLETED:
         queue.enqueue("wake")
+    if receipt.closed is not None:
+        queue.enqueue("flush", receipt.closed)
     return jsonify({"received": True})
 
 

@@ -49,7 +49,7 @@ def far(settings, engine, gate):
 @pytest.fixture
 def turns(app, engine, factories, gate, far, monkeypatch):
     """Tells how often each delivery waits, of events that say this and that in turn."""
-    monkeypatch.setattr(queue, "enqueue", lambda _name: None)
+    monkeypatch.setattr(queue, "enqueue", lambda _name, *_more: None)
     shop = open_shop(app, engine, factories)
     _, name = shop.subscription({"billing": Billing.PAID})
     client = far.test_client()

@@ -5,11 +5,14 @@
 
 import itertools
 import os
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 import time_machine
+from flask import Flask
 from werkzeug.test import Client
 
 from portal import clock
@@ -71,7 +74,7 @@ def shop(app, engine, factories) -> Shop:
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collects the tasks that would wake a worker, which does nothing here."""
     names: list[str] = []
-    monkeypatch.setattr(queue, "enqueue", names.append)
+    monkeypatch.setattr(queue, "enqueue", lambda *task: names.append(" ".join(map(str, task))))
     return names
 
 
@@ -259,3 +262,25 @@ def test_a_move_wakes_the_worker_and_the_gateway(
     assert (woken, changes.local_number()) == ([], before)
     assert shop.post(short, shop.body(name, FAILED, 2, "evt_2")) == 200
     assert (woken, changes.local_number()) == (["wake"], before + 1)
+
+
+@pytest.mark.parametrize("meter", ["calls", None])
+@pytest.mark.parametrize("way", ["short", "long"])
+def test_a_new_period_of_a_plan_that_pays_per_call_has_the_old_one_sent(
+    shop: Shop, app, short: Client, woken: list[str], way: str, meter: str | None
+) -> None:
+    shop.price.meter_event_name = meter
+    db.session.commit()
+    number, name = shop.subscription(
+        {"billing": Billing.PAID, "period_start": END - timedelta(days=30), "period_end": END}
+    )
+    client = short if way == "short" else Client(partial(Flask.wsgi_app, app))
+    same = replace(RENEWED[1], period_start=END - timedelta(days=30))
+    moved = replace(RENEWED[1], period_start=END, period_end=END + timedelta(days=30))
+    assert shop.post(client, shop.body(name, (RENEWED[0], same), 1, "evt_1")) == 200
+    assert woken == []
+    assert shop.post(client, shop.body(name, (RENEWED[0], moved), 2, "evt_2")) == 200
+    assert woken == ([f"flush {number}"] if meter or way == "long" else [])
+    del woken[:]
+    assert shop.post(client, shop.body(name, (RENEWED[0], moved), 3, "evt_3")) == 200
+    assert woken == []
