@@ -50,15 +50,13 @@ def is_open(subscription_id: int) -> bool:
 
 def _open(now: datetime) -> Select[tuple[int, int, int]]:
     """Return calls that no batch has."""
-    return (
-        select(_tally.c.tenant_id, _tally.c.subscription_id, _tally.c.period_end.label("ends_at"))
-        .join(_tenant, _tenant.c.tenant_id == _tally.c.tenant_id)
-        .where(
-            _tenant.c.platform_key_sealed.is_not(None),
-            *OPEN,
-            _tally.c.period_end.between(*_about(now)),
-            is_sold(),
-        )
+    return select(
+        _tally.c.tenant_id, _tally.c.subscription_id, _tally.c.period_end.label("ends_at")
+    ).where(
+        _tally.c.tenant_id.in_(_keyed()),
+        *OPEN,
+        _tally.c.period_end.between(*_about(now)),
+        is_sold(),
     )
 
 
@@ -67,15 +65,19 @@ def _left(now: datetime) -> Select[tuple[int, int, int]]:
     idle = now - IDLE
     frozen = and_(_batch.c.state == BatchState.FROZEN, _batch.c.created_at <= idle)
     unanswered = and_(_batch.c.state == BatchState.SENDING, _batch.c.first_sent_at <= idle)
-    return (
-        select(_batch.c.tenant_id, _batch.c.subscription_id, _batch.c.closes_at.label("ends_at"))
-        .join(_tenant, _tenant.c.tenant_id == _batch.c.tenant_id)
-        .where(
-            _tenant.c.platform_key_sealed.is_not(None),
-            or_(frozen, unanswered),
-            _batch.c.closes_at.between(*_about(now)),
-        )
+    return select(
+        _batch.c.tenant_id, _batch.c.subscription_id, _batch.c.closes_at.label("ends_at")
+    ).where(
+        _batch.c.tenant_id.in_(_keyed()),
+        _batch.c.state.in_((BatchState.FROZEN, BatchState.SENDING)),
+        or_(frozen, unanswered),
+        _batch.c.closes_at.between(*_about(now)),
     )
+
+
+def _keyed() -> Select[tuple[int]]:
+    """Return the tenants that can send; the first column of the indexes that lead to the rows."""
+    return select(_tenant.c.tenant_id).where(_tenant.c.platform_key_sealed.is_not(None))
 
 
 def _about(now: datetime) -> tuple[int, int]:
