@@ -5,40 +5,61 @@ from datetime import datetime, timedelta
 
 from portal.flows.reconciling.difference import Difference, Side, read
 from portal.services import reconciling
+from portal.services.batches import COUNTING
+from portal.services.reconciling import Counted, Metered, Stretch
+
+#: What was sent with a later time stamp is left out: more of it may be under way.
+HOUR = timedelta(hours=1)
 
 
 def compare(side: Side) -> Iterator[Difference]:
-    """Compare the totals of each metered subscription in its present period: one call for each.
+    """Compare the totals of each metered subscription, in stretches: one call for each.
 
-    Usage of the last hour is left out: an engine counts some time after it acknowledged.
+    The present period up to an hour ago. For some hours also the one before, which has just been
+    billed, and for as long those that have ended.
     """
-    until = _minute(side.now - timedelta(hours=1))
     after = 0
     while rows := read(
-        lambda at=after: reconciling.metered(side.tenant_id, side.account, at)  # type: ignore[misc]
+        lambda at=after: reconciling.metered(side.tenant_id, side.account, at, side.now)  # type: ignore[misc]
     ):
         after = rows[-1].record_id
-        for row in rows:
-            start = _minute(row.period_start)
-            if start >= until:
-                continue
-            here = read(lambda of=row, at=start: reconciling.acknowledged(of, at, until))  # type: ignore[misc]
-            there = side.engine.usage_total(
-                side.account,
-                meter_id=row.meter_id,
-                customer_id=row.customer_id,
-                start=start,
-                end=until,
-            )
-            if here != there:
-                yield side.difference(
-                    "usage",
-                    row.uuid,
-                    here=str(here),
-                    there=str(there),
-                    since=start,
-                    proposal="Compare under Admin > Publish usage; it is never sent blindly.",
-                )
+        stretches = [each for row in rows for each in _stretches(row, side.now)]
+        counted = read(lambda some=stretches: reconciling.acknowledged(some))  # type: ignore[misc]
+        for stretch, here in zip(stretches, counted, strict=True):
+            if not _is_under_way(here, side.now):
+                yield from _compared(side, stretch, here)
+
+
+def _stretches(row: Metered, now: datetime) -> Iterator[Stretch]:
+    until, start = _minute(now - HOUR), _minute(row.period_start)
+    if row.earlier is not None:
+        yield Stretch(of=row, start=_minute(row.earlier), end=min(start, until))
+    if start < until:
+        yield Stretch(of=row, start=start, end=until)
+
+
+def _is_under_way(here: Counted, now: datetime) -> bool:
+    """Whether the engine may not have counted yet what it has just acknowledged."""
+    return here.last is not None and now - here.last < COUNTING
+
+
+def _compared(side: Side, stretch: Stretch, here: Counted) -> Iterator[Difference]:
+    there = side.engine.usage_total(
+        side.account,
+        meter_id=stretch.of.meter_id,
+        customer_id=stretch.of.customer_id,
+        start=stretch.start,
+        end=stretch.end,
+    )
+    if here.total != there:
+        yield side.difference(
+            "usage",
+            stretch.of.uuid,
+            here=str(here.total),
+            there=str(there),
+            since=stretch.start,
+            proposal="Compare under Admin > Publish usage; it is never sent blindly.",
+        )
 
 
 def _minute(moment: datetime) -> datetime:

@@ -14,6 +14,13 @@ from portal.services.reconciling.buying import (
     payment_of,
     sold_as,
 )
+from portal.services.reconciling.metering import (
+    Counted,
+    Metered,
+    Stretch,
+    acknowledged,
+    metered,
+)
 from portal.services.reconciling.refunds import PaidBack, refunds_since
 from portal.services.reconciling.selling import (
     Priced,
@@ -26,24 +33,23 @@ from portal.services.reconciling.selling import (
     terms,
 )
 from portal.services.reconciling.waiting import (
-    Metered,
     Waiting,
-    acknowledged,
     batches,
     endings,
     events,
     events_known,
-    metered,
     plan_changes,
     unpaid,
 )
 
 __all__ = [
+    "Counted",
     "Metered",
     "Page",
     "PaidBack",
     "Priced",
     "Sold",
+    "Stretch",
     "Waiting",
     "accounts",
     "acknowledged",

@@ -10,13 +10,10 @@ from portal.extensions import db
 from portal.models import (
     BatchState,
     Billing,
-    EnginePrice,
-    EngineSubscription,
     InboxEvent,
     Outcome,
     PlanChange,
     PlanChangeState,
-    SharedCustomer,
     Subscription,
     UsageBatch,
     Workflow,
@@ -157,78 +154,3 @@ def batches(tenant_id: int, before: datetime, after: int) -> list[Waiting]:
         Waiting(subject=row.identifier, state=row.state, since=row.created_at, number=row.batch_id)
         for row in rows
     ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metered:
-    """A subscription that is charged per request, in its present period."""
-
-    record_id: int
-    number: int
-    uuid: str
-    meter_id: str
-    customer_id: str
-    period_start: datetime
-
-
-def metered(tenant_id: int, account: str, after: int) -> list[Metered]:
-    """Return a page of the living subscriptions that count on a meter, after a record."""
-    rows = db.session.execute(
-        select(
-            EngineSubscription.id,
-            Subscription.subscription_id,
-            Subscription.uuid,
-            EnginePrice.meter_id,
-            SharedCustomer.shared_customer_id,
-            Subscription.period_start,
-        )
-        .join(
-            Subscription, Subscription.engine_subscription_id == EngineSubscription.subscription_id
-        )
-        .join(EnginePrice, EnginePrice.mapping_id == EngineSubscription.mapping_id)
-        .join(SharedCustomer, SharedCustomer.id == EngineSubscription.shared_customer_id)
-        .where(
-            EngineSubscription.tenant_id == tenant_id,
-            EngineSubscription.connected_account == account,
-            EngineSubscription.id > after,
-            Subscription.ended_at.is_(None),
-            Subscription.period_start.is_not(None),
-            EnginePrice.meter_id.is_not(None),
-            SharedCustomer.shared_customer_id.is_not(None),
-        )
-        .order_by(EngineSubscription.id)
-        .limit(PAGE)
-    )
-    return [
-        Metered(
-            record_id=row[0],
-            number=row[1],
-            uuid=row[2],
-            meter_id=row[3],
-            customer_id=row[4],
-            period_start=row[5],
-        )
-        for row in rows
-        if row[3] and row[4] and row[5]
-    ]
-
-
-def acknowledged(row: Metered, start: datetime, end: datetime) -> int:
-    """Return what the engine acknowledged on the same meter and customer between two moments.
-
-    Other subscriptions of the customer may count on the same meter, so it is added up as the
-    engine does: by customer and event name.
-    """
-    names = select(EnginePrice.meter_event_name).where(EnginePrice.meter_id == row.meter_id)
-    return int(
-        db.session.scalar(
-            select(func.coalesce(func.sum(UsageBatch.quantity), 0)).where(
-                UsageBatch.engine_customer_id == row.customer_id,
-                UsageBatch.meter_event_name.in_(names),
-                UsageBatch.state == BatchState.ACKNOWLEDGED,
-                UsageBatch.last_at >= start,
-                UsageBatch.last_at < end,
-            )
-        )
-        or 0
-    )
