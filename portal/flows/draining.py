@@ -49,11 +49,12 @@ def drain_log(log_path: Path) -> int:
     total = 0
     for path in sorted(log_path.parent.glob(f"{log_path.name}*")):
         try:
-            size = path.stat().st_size
-            if path.suffix == ".gz" or not size or _drained.get(path) == size:
+            found = path.stat()
+            mark = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+            if path.suffix == ".gz" or not found.st_size or _read.get(path) == mark:
                 continue
             total += _drain_log(path)
-            _drained[path] = size
+            _read[path] = mark
         except FileNotFoundError:
             # It was rotated away just now; it is found under its new name the next time.
             continue
@@ -100,6 +101,9 @@ def drain_all(folder: Path) -> int:
     return total
 
 
+#: Which log stood under a name when it was read whole. Rotating gives its name to another one,
+#: which may be as long.
+_read: dict[Path, tuple[int, int, int, int]] = {}
 #: Size of files that were in the ledger whole, so that nobody asks the database about them again.
 _drained: dict[Path, int] = {}
 

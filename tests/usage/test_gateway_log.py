@@ -257,3 +257,27 @@ def test_a_log_of_many_portions_is_read_to_its_end(
 
     assert draining.drain_log(log) == log.stat().st_size
     assert usage.summary(row.subscription_id, None, None).total == 20
+
+
+def test_a_rotated_log_is_read_that_is_as_long_as_the_one_before_it(
+    app: Flask, row: Subscription, tmp_path: Path
+) -> None:
+    log = tmp_path / "usage.log"
+    older = [tmp_path / f"usage.log.{number}" for number in (1, 2)]
+    lines = [line(row, portal_call=f"call-{number:06}") for number in range(41)]
+    log.write_text("".join(lines[:20]))
+    log.rename(older[0])
+    draining.drain_log(log)
+    log.write_text("".join(lines[20:30]))
+    draining.drain_log(log)
+    with log.open("a") as file:
+        file.writelines(lines[30:40])
+    older[0].rename(older[1])
+    log.rename(older[0])
+    log.write_text(lines[40])
+    assert older[0].stat().st_size == older[1].stat().st_size
+    for _ in range(2):
+        draining.drain_log(log)
+
+    db.session.rollback()
+    assert usage.summary(row.subscription_id, None, None).counted == 41
