@@ -8,14 +8,16 @@ one of them is killed.
 import fcntl
 import os
 import time
+from collections import Counter
 from hashlib import blake2b
 from pathlib import Path
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from portal.config import Settings
-from portal.extensions import db
-from portal.services import gateway_log, spool
+from portal.extensions import WRITES, db
+from portal.services import gateway_log, spool, spool_place
 from portal.services.spool import SUFFIX
 from portal.web.engines import settings
 from portal.web.unit_of_work import in_unit_of_work
@@ -28,15 +30,51 @@ KEEP_SECONDS = 3 * 86_400.0
 
 
 def folder_of(settings: Settings) -> Path:
-    """Return where the gateways of this machine write calls down that belong to this database."""
+    """Return where the gateways of this machine write calls down that belong to this database.
+
+    While the database does not answer that is a folder named after its address, which is emptied
+    just the same.
+    """
+    try:
+        with db.engine.connect() as connection:
+            number = spool_place.number_of(connection)
+        if number is None:
+            with db.engine.connect().execution_options(**{WRITES: True}) as connection:
+                spool_place.give_number(connection)
+                connection.commit()
+                number = spool_place.number_of(connection)
+    except DBAPIError as error:
+        log.warning("database_not_asked", error=type(error).__name__)
+        return _by_address(settings)
+    return settings.instance / "spool" / f"{number:016x}"
+
+
+def _by_address(settings: Settings) -> Path:
+    """Return the folder that is named after the database's address, as all were at first."""
     name = blake2b(settings.database_url.encode(), digest_size=6).hexdigest()
     return settings.instance / "spool" / name
+
+
+def others(settings: Settings) -> list[tuple[Path, int]]:
+    """Return folders with files that nobody here counts, and how many; what is counted is left out.
+
+    They are another database's, or were named after an address that this one had before.
+    """
+    own = {folder_of(settings), _by_address(settings)}
+    sizes = {
+        path: path.stat().st_size
+        for path in sorted((settings.instance / "spool").glob(f"*/*{SUFFIX}"))
+        if path.parent not in own
+    }
+    with db.engine.connect() as connection:
+        left = spool_place.not_counted(connection, sizes)
+    return sorted(Counter(path.parent for path in left).items())
 
 
 def drain_here() -> int:
     """Bring everything that the gateways of this machine wrote down into the ledger."""
     here = settings()
-    total = drain_all(folder_of(here))
+    total = sum(drain_all(folder) for folder in {folder_of(here), _by_address(here)})
     return total + (drain_log(here.gateway_log) if here.gateway_log else 0)
 
 

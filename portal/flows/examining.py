@@ -42,6 +42,10 @@ class Surroundings:
     success_url: str
     api_base: str
     is_real_provider: bool
+    spool: str = ""
+    """The folder of this machine in which calls wait to be counted."""
+    other_spools: tuple[tuple[str, int], ...] = ()
+    """Other such folders, and how many files nobody counts there."""
 
 
 def look_at(
@@ -68,6 +72,8 @@ def _stored(tenant: Tenant, around: Surroundings) -> Evidence:
         webhook_url=around.webhook_url,
         success_url=tenant.checkout_success_url or around.success_url,
         is_real_provider=around.is_real_provider,
+        spool=around.spool,
+        other_spools=around.other_spools,
         schema=current,
         newest_schema=newest,
         database_now=_database_now(),

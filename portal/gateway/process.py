@@ -47,10 +47,10 @@ class Gate:
         self.pid = os.getpid()
         with app.app_context():
             self.engine: Engine = db.engine
+            self.recorder = Recorder(draining.folder_of(app.extensions["portal_settings"]))
         self.known = Known(self.engine)
         self.leases = Leases(self.writing)
         self.looks = Looks(self.engine.connect)
-        self.recorder = Recorder(draining.folder_of(app.extensions["portal_settings"]))
         self._resources: dict[int, tuple[int, Resources]] = {}
         #: Where background work is done at once, calls are counted at once too.
         self._at_once = queue.queue_of(app).huey.immediate
@@ -109,7 +109,10 @@ class Gate:
             draining.drain_file(path)
 
     def stop(self) -> None:
-        """End the housekeeping; what was leased goes back, the file is left to any drainer."""
+        """End the housekeeping: what was leased goes back, and what was written is counted.
+
+        Where that fails, the file is left to any drainer.
+        """
         self._stop.set()
         if self.pid != os.getpid():
             return
@@ -118,6 +121,10 @@ class Gate:
         except Exception as error:
             log.warning("gateway_leases_lost", error=type(error).__name__)
         self.recorder.close()
+        try:
+            self.drain()
+        except Exception as error:
+            log.warning("gateway_not_drained", error=type(error).__name__)
 
 
 def gate_of(app: Flask) -> Gate:

@@ -110,4 +110,5 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(name="checkout-return", title="Way back from Checkout", look=doctor_own.checkout_return),
     Check(name="background-work", title="Background work", look=doctor_own.worker),
+    Check(name="calls-counted", title="Calls on this machine", look=doctor_own.spools),
 )

@@ -138,5 +138,18 @@ def worker(evidence: Evidence) -> Verdict:
     return good("No background work is overdue.")
 
 
+def spools(evidence: Evidence) -> Verdict:
+    """Every call that was written down on this machine is counted by somebody."""
+    if evidence.other_spools:
+        named = ", ".join(f"{path} ({files})" for path, files in evidence.other_spools)
+        return reminder(
+            f"Files with calls that this database has not counted lie in: {named}.",
+            "If they were written before DATABASE_URL was changed, move them into "
+            f"{evidence.spool}: they are counted within a minute. If they are another database's, "
+            "start the portal with that one, or delete them.",
+        )
+    return good("No calls lie uncounted in another folder of this machine.")
+
+
 def _seconds(skew: timedelta) -> str:
     return f"{round(skew.total_seconds())} s"

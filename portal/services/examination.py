@@ -108,6 +108,10 @@ class Evidence:
     apis_without_account: tuple[str, ...] = ()
     overdue_since: datetime | None = None
     """Since when background work is due that nobody does."""
+    spool: str = ""
+    """The folder of this machine in which calls wait to be counted."""
+    other_spools: tuple[tuple[str, int], ...] = ()
+    """Other such folders, and how many files nobody counts there."""
 
     @property
     def ours(self) -> tuple[WebhookState, ...]:

@@ -2,6 +2,7 @@
 
 from flask import url_for
 
+from portal.flows import draining
 from portal.flows.examining import Surroundings
 from portal.models import Tenant
 from portal.services.setup import SESSION_VARIABLE, Defaults
@@ -33,4 +34,6 @@ def surroundings_of(tenant: Tenant) -> Surroundings:
         success_url=defaults().success_url,
         api_base=own.stripe_api_base,
         is_real_provider=own.is_real_stripe,
+        spool=str(draining.folder_of(own)),
+        other_spools=tuple((str(path), files) for path, files in draining.others(own)),
     )
