@@ -63,7 +63,26 @@ def metered(tenant_id: int, account: str, after: int, now: datetime) -> list[Met
 
     Those that live, and those that have ended some hours ago at most.
     """
-    rows = db.session.execute(
+    rows = db.session.execute(_sold(tenant_id, account, after, now - AFTER))
+    return [
+        Metered(
+            record_id=row.id,
+            number=row.subscription_id,
+            uuid=row.uuid,
+            account=row.connected_account,
+            meter_id=row.meter_id or "",
+            event_name=row.meter_event_name or "",
+            customer_id=row.shared_customer_id or "",
+            period_start=row.period_start,
+            earlier=_earlier(row, now),
+        )
+        for row in rows
+    ]
+
+
+def _sold(tenant_id: int, account: str, after: int, since: datetime) -> Any:
+    """Return the query for those that live, or have ended since a moment."""
+    return (
         select(
             EngineSubscription.id,
             Subscription.subscription_id,
@@ -86,7 +105,7 @@ def metered(tenant_id: int, account: str, after: int, now: datetime) -> list[Met
             EngineSubscription.tenant_id == tenant_id,
             EngineSubscription.connected_account == account,
             EngineSubscription.id > after,
-            or_(Subscription.ended_at.is_(None), Subscription.ended_at > now - AFTER),
+            or_(Subscription.ended_at.is_(None), Subscription.ended_at > since),
             Subscription.period_start.is_not(None),
             EnginePrice.meter_id.is_not(None),
             EnginePrice.meter_event_name.is_not(None),
@@ -95,20 +114,6 @@ def metered(tenant_id: int, account: str, after: int, now: datetime) -> list[Met
         .order_by(EngineSubscription.id)
         .limit(PAGE)
     )
-    return [
-        Metered(
-            record_id=row.id,
-            number=row.subscription_id,
-            uuid=row.uuid,
-            account=row.connected_account,
-            meter_id=row.meter_id or "",
-            event_name=row.meter_event_name or "",
-            customer_id=row.shared_customer_id or "",
-            period_start=row.period_start,
-            earlier=_earlier(row, now),
-        )
-        for row in rows
-    ]
 
 
 def _earlier(row: Any, now: datetime) -> datetime | None:
