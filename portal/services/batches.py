@@ -102,7 +102,8 @@ def begin(
 
     :param avoid: accounts that have just denied access, and need not be asked again now
     """
-    return _begin(_locked(batch_id), run_id, avoid)
+    batch = _locked(batch_id)
+    return _begin(batch, freezing.ends_of([batch]).get(batch.subscription_id), run_id, avoid)
 
 
 def begin_many(
@@ -113,12 +114,14 @@ def begin_many(
     What is asked about an ``Unknown`` one may not know of the others: begin that one by itself.
     """
     with db.session.no_autoflush:
-        steps = [_begin(batch, run_id, avoid) for batch in _locked_many(batch_ids)]
+        found = _locked_many(batch_ids)
+        ended = freezing.ends_of(found)
+        steps = [_begin(each, ended.get(each.subscription_id), run_id, avoid) for each in found]
     return [step for step in steps if step is not None]
 
 
 def _begin(
-    batch: UsageBatch, run_id: int | None, avoid: Collection[str]
+    batch: UsageBatch, ended: datetime | None, run_id: int | None, avoid: Collection[str]
 ) -> Sending | Unknown | None:
     if batch.state not in UNSETTLED:
         return None
@@ -127,12 +130,12 @@ def _begin(
         add_to_run(run_id, failures=1)
         return None
     now = clock.now()
-    if batch.first_sent_at is not None and _is_uncertain(batch, now, run_id):
+    if batch.first_sent_at is not None and _is_uncertain(batch, ended, now, run_id):
         return None
     if batch.state == BatchState.UNKNOWN:
         return _question(batch)
     is_first = batch.first_sent_at is None
-    if is_first and not _has_invoice(batch, now):
+    if is_first and not _has_invoice(batch, ended, now):
         add_to_run(run_id, failures=1)
         return None
     batch.state = BatchState.SENDING
@@ -148,15 +151,17 @@ def _begin(
     )
 
 
-def _is_uncertain(batch: UsageBatch, now: datetime, run_id: int | None) -> bool:
+def _is_uncertain(
+    batch: UsageBatch, ended: datetime | None, now: datetime, run_id: int | None
+) -> bool:
     """Make a batch unknown that must not go out again as it is; return whether it has to wait.
 
     Once the invoice is drawn, the engine would take the batch and bill it to nobody. It is asked
     whether the earlier try arrived, but not before its totals have even the last try in time: what
     it has not counted yet would be sent, and billed, twice.
     """
-    is_closed = freezing.is_closed(batch.closes_at, now)
-    if is_closed and not freezing.is_closed(batch.closes_at, now - COUNTING):
+    is_closed = freezing.is_drawn(batch, ended, now)
+    if is_closed and not freezing.is_drawn(batch, ended, now - COUNTING):
         batch.error = (
             "It was sent without an answer, and its invoice is drawn. The payment provider is "
             "asked in some minutes whether it arrived."
@@ -172,9 +177,9 @@ def _is_uncertain(batch: UsageBatch, now: datetime, run_id: int | None) -> bool:
     return False
 
 
-def _has_invoice(batch: UsageBatch, now: datetime) -> bool:
+def _has_invoice(batch: UsageBatch, ended: datetime | None, now: datetime) -> bool:
     """Give a batch, of which nothing can have arrived, a time that the engine bills."""
-    if freezing.is_closed(batch.closes_at, now):
+    if freezing.is_drawn(batch, ended, now):
         _restamp(batch, now)
     elif batch.stamp < now - OLDEST:
         _freshen(batch, now)

@@ -1,6 +1,6 @@
 """From counted calls to frozen batches: what is claimed, for which invoice, under which name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -157,6 +157,22 @@ def _is_in(tally: Any, moment: int) -> bool:
 def is_closed(end: int, now: datetime) -> bool:
     """Whether the invoice of a period that ended at ``end`` takes no more usage."""
     return end > 0 and clock.epoch(now) >= end + GRACE.total_seconds()
+
+
+def ends_of(some: Iterable[UsageBatch]) -> dict[int, datetime]:
+    """Return when subscriptions of batches have ended, of those that have."""
+    ids = {batch.subscription_id for batch in some}
+    query = select(Subscription.subscription_id, Subscription.ended_at).where(
+        Subscription.subscription_id.in_(ids), Subscription.ended_at.is_not(None)
+    )
+    return {row.subscription_id: row.ended_at for row in db.session.execute(query)}
+
+
+def is_drawn(batch: UsageBatch, ended: datetime | None, now: datetime) -> bool:
+    """Whether a batch's invoice takes no more usage: a subscription that ended early drew it."""
+    if ended is not None and (not batch.closes_at or clock.epoch(ended) < batch.closes_at):
+        return ended <= now
+    return is_closed(batch.closes_at, now)
 
 
 def lateness(sold: Any, now: datetime) -> dict[str, Any]:

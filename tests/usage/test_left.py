@@ -123,6 +123,28 @@ def test_what_was_not_sent_when_stripe_ended_it_is_written_off_visibly(
     assert batches(sold) == [(100, "REFUSED", TOO_LATE)]
 
 
+@pytest.mark.parametrize("arrived", [False, True])
+def test_what_had_no_answer_when_stripe_ended_it_is_asked_for(
+    world: SandboxWorld, factories: Any, travel: time_machine.Traveller, arrived: bool
+) -> None:
+    sold = Sold(world, factories, draft("Calls", price="0.01"))
+    travel.move_to(CHANGE)
+    sold.follow()
+    called(sold, 100, CHANGE)
+    world._line.is_dead, world._line.loses = not arrived, arrived
+    sold.publish()
+    world._line.is_dead = False
+    travel.shift(30 * MINUTE)
+    world._api.v1.subscriptions.cancel(sold.name)
+    deliver(sold)
+    for _ in range(3):
+        travel.shift(10 * MINUTE)
+        world.signed()
+        sold.publish()
+    (found,) = batches(sold)
+    assert found[:2] == (100, "ACKNOWLEDGED" if arrived else "REFUSED")
+
+
 def test_the_last_hour_of_one_that_ends_with_its_period_is_on_its_last_invoice(
     world: SandboxWorld, factories: Any, travel: time_machine.Traveller
 ) -> None:
