@@ -9,6 +9,7 @@ from functools import partial
 from portal import clock
 from portal.billing.engine import BillingEngine, SubscriptionSnapshot
 from portal.billing.engine import PlanChange as Wanted
+from portal.errors import BillingEngineError, EngineUnavailable
 from portal.extensions import db
 from portal.flows import changing, changing_free, publishing, sweeping
 from portal.models import PlanChange, Subscription, Tenant, User
@@ -160,7 +161,13 @@ def _is_to_free(plan_change_id: int) -> bool:
 
 def _is_made(engine: BillingEngine, intent: _Intent) -> bool:
     """Whether the engine sells at the new price already: no call is for the old meter then."""
-    held = engine.subscription(intent.account, intent.engine_id)
+    try:
+        held = engine.subscription(intent.account, intent.engine_id)
+    except EngineUnavailable:
+        raise
+    except BillingEngineError:
+        # The change itself is refused for it, and closed.
+        return False
     return held.price_id == intent.wanted.price_id
 
 

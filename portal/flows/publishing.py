@@ -265,7 +265,7 @@ def flush(engine: BillingEngine, subscription_id: int) -> None:
     """
     draining.drain_here()
     _read_source(subscription_id)
-    in_unit_of_work(lambda: freezing.freeze_one(subscription_id))
+    in_unit_of_work(lambda: freezing.freeze_one(subscription_id, while_changing=True))
     in_unit_of_work(lambda: parked.reopen_denied(subscription_id=subscription_id))
     met = _Pass()
     todo = batches.unsettled_of(subscription_id)

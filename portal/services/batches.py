@@ -7,6 +7,7 @@ before it, so that it does not depend on when or by which run it is sent.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
@@ -103,7 +104,7 @@ def begin(
     :param avoid: accounts that have just denied access, and need not be asked again now
     """
     batch = _locked(batch_id)
-    return _begin(batch, freezing.ends_of([batch]).get(batch.subscription_id), run_id, avoid)
+    return _begin(batch, freezing.cuts_of([batch]).get(batch.subscription_id), run_id, avoid)
 
 
 def begin_many(
@@ -115,13 +116,13 @@ def begin_many(
     """
     with db.session.no_autoflush:
         found = _locked_many(batch_ids)
-        ended = freezing.ends_of(found)
-        steps = [_begin(each, ended.get(each.subscription_id), run_id, avoid) for each in found]
+        cuts = freezing.cuts_of(found)
+        steps = [_begin(each, cuts.get(each.subscription_id), run_id, avoid) for each in found]
     return [step for step in steps if step is not None]
 
 
 def _begin(
-    batch: UsageBatch, ended: datetime | None, run_id: int | None, avoid: Collection[str]
+    batch: UsageBatch, cut: Any, run_id: int | None, avoid: Collection[str]
 ) -> Sending | Unknown | None:
     if batch.state not in UNSETTLED:
         return None
@@ -130,12 +131,12 @@ def _begin(
         add_to_run(run_id, failures=1)
         return None
     now = clock.now()
-    if batch.first_sent_at is not None and _is_uncertain(batch, ended, now, run_id):
+    if batch.first_sent_at is not None and _is_uncertain(batch, cut, now, run_id):
         return None
     if batch.state == BatchState.UNKNOWN:
         return _question(batch)
     is_first = batch.first_sent_at is None
-    if is_first and not _has_invoice(batch, ended, now):
+    if is_first and not _has_invoice(batch, cut, now):
         add_to_run(run_id, failures=1)
         return None
     batch.state = BatchState.SENDING
@@ -151,17 +152,15 @@ def _begin(
     )
 
 
-def _is_uncertain(
-    batch: UsageBatch, ended: datetime | None, now: datetime, run_id: int | None
-) -> bool:
+def _is_uncertain(batch: UsageBatch, cut: Any, now: datetime, run_id: int | None) -> bool:
     """Make a batch unknown that must not go out again as it is; return whether it has to wait.
 
     Once the invoice is drawn, the engine would take the batch and bill it to nobody. It is asked
     whether the earlier try arrived, but not before its totals have even the last try in time: what
     it has not counted yet would be sent, and billed, twice.
     """
-    is_closed = freezing.is_drawn(batch, ended, now)
-    if is_closed and not freezing.is_drawn(batch, ended, now - COUNTING):
+    is_closed = freezing.is_drawn(batch, cut, now)
+    if is_closed and not freezing.is_drawn(batch, cut, now - COUNTING):
         batch.error = (
             "It was sent without an answer, and its invoice is drawn. The payment provider is "
             "asked in some minutes whether it arrived."
@@ -177,9 +176,9 @@ def _is_uncertain(
     return False
 
 
-def _has_invoice(batch: UsageBatch, ended: datetime | None, now: datetime) -> bool:
+def _has_invoice(batch: UsageBatch, cut: Any, now: datetime) -> bool:
     """Give a batch, of which nothing can have arrived, a time that the engine bills."""
-    if freezing.is_drawn(batch, ended, now):
+    if freezing.is_drawn(batch, cut, now):
         _restamp(batch, now)
     elif batch.stamp < now - OLDEST:
         _freshen(batch, now)
@@ -193,6 +192,8 @@ def _restamp(batch: UsageBatch, now: datetime) -> None:
         return
     for name, value in freezing.lateness(sold, now).items():
         setattr(batch, name, value)
+    # A change of plan has a meter of its own.
+    batch.meter_event_name = sold.meter_event_name
     name = f"{sold.uuid}:{batch.period_start}:{batch.first}:{batch.closes_at}"
     if not batch.identifier.startswith(name):
         batch.identifier = name
@@ -200,10 +201,6 @@ def _restamp(batch: UsageBatch, now: datetime) -> None:
 
 def _freshen(batch: UsageBatch, now: datetime) -> None:
     """Send calls of long ago as of now, or of the last second of their period if it is over."""
-    sold = freezing.sold_as({batch.subscription_id}).get(batch.subscription_id)
-    if sold is not None and sold.ended_at is not None:
-        _restamp(batch, now)
-        return
     last = clock.from_epoch(batch.closes_at) - timedelta(seconds=1) if batch.closes_at else now
     batch.stamp = min(now, last)
 

@@ -156,13 +156,15 @@ def _is_ordinary(now: datetime) -> ColumnElement[bool]:
     """
     start, end = _tally.c.period_start, _tally.c.period_end
     changed = _subscription.c.plan_since
+    # As the engine's subscription ended, with the period.
+    went_free = and_(changed == end, _subscription.c.engine_subscription_id.is_(None))
     return and_(
         _is_running(now),
         is_settled(),
         _sold(
             _subscription.c.subscription_id == _tally.c.subscription_id,
             _subscription.c.ended_at.is_(None),
-            or_(changed <= start, and_(end != 0, changed > end)),
+            or_(changed <= start, and_(end != 0, or_(changed > end, went_free))),
             _engine.c.am_subscription_id == _subscription.c.subscription_id,
         ),
     )

@@ -7,7 +7,7 @@ from sqlalchemy import Select, Table, and_, func, or_, select, union_all
 from portal import clock
 from portal.extensions import db
 from portal.models import BatchState, Tenant, UsageBatch, UsageTally
-from portal.services.claiming import GRACE, OPEN, is_sold
+from portal.services.claiming import GRACE, OPEN, is_settled, is_sold
 
 #: How long before a period's end its usage is sent, so that little is left to do after it.
 AHEAD = timedelta(minutes=2)
@@ -41,9 +41,9 @@ def due(now: datetime, limit: int) -> dict[int, list[int]]:
 
 
 def is_open(subscription_id: int) -> bool:
-    """Whether a metered subscription has calls that no batch has."""
+    """Whether a metered subscription has calls that no batch has, and that may be claimed."""
     query = select(_tally.c.subscription_id).where(
-        _tally.c.subscription_id == subscription_id, *OPEN, is_sold()
+        _tally.c.subscription_id == subscription_id, *OPEN, is_sold(), is_settled()
     )
     return db.session.scalar(query.limit(1)) is not None
 
@@ -57,6 +57,7 @@ def _open(now: datetime) -> Select[tuple[int, int, int]]:
         *OPEN,
         _tally.c.period_end.between(*_about(now)),
         is_sold(),
+        is_settled(),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Table, insert, select
+from sqlalchemy import Table, insert, or_, select
 
 from portal import clock
 from portal.extensions import db
@@ -25,6 +25,8 @@ TOO_LATE = (
     "The subscription has ended and its last invoice is drawn, so there is no invoice for these "
     "calls. Confirm them here to write them off."
 )
+#: How far the portal's clock may be from the engine's.
+SKEW = timedelta(minutes=1)
 _tally: Table = UsageTally.__table__  # type: ignore[assignment]
 _batch_table: Table = UsageBatch.__table__  # type: ignore[assignment]
 
@@ -38,7 +40,7 @@ def freeze(tenant_id: int, run_id: int | None = None, *, limit: int = 2000) -> i
     """
     connection, now = db.session.connection(), clock.now()
     made = claiming.freeze_ordinary(connection, tenant_id, run_id, now, limit)
-    return made or _freeze([_tally.c.tenant_id == tenant_id, is_settled()], run_id, limit)
+    return made or _freeze([_tally.c.tenant_id == tenant_id], run_id, limit)
 
 
 def open_subscriptions(tenant_id: int) -> Sequence[int]:
@@ -51,15 +53,24 @@ def open_subscriptions(tenant_id: int) -> Sequence[int]:
     ).all()
 
 
-def freeze_one(subscription_id: int, run_id: int | None = None) -> int:
-    """Claim one subscription's calls into batches; return how many were made."""
-    return _freeze([_tally.c.subscription_id == subscription_id], run_id, 500)
+def freeze_one(
+    subscription_id: int, run_id: int | None = None, *, while_changing: bool = False
+) -> int:
+    """Claim one subscription's calls into batches; return how many were made.
+
+    :param while_changing: also while its plan is being changed, by whoever changes it
+    """
+    whose = [_tally.c.subscription_id == subscription_id]
+    return _freeze(whose, run_id, 500, while_changing=while_changing)
 
 
-def _freeze(whose: Conditions, run_id: int | None, limit: int) -> int:
+def _freeze(
+    whose: Conditions, run_id: int | None, limit: int, *, while_changing: bool = False
+) -> int:
+    among = [] if while_changing else [is_settled()]
     tallies = db.session.execute(
         select(_tally)
-        .where(*whose, *OPEN, is_sold())
+        .where(*whose, *among, *OPEN, is_sold())
         .order_by(_tally.c.subscription_id, _tally.c.period_start)
         .limit(limit)
         .with_for_update(of=_tally)
@@ -141,17 +152,25 @@ def _batch(tally: Any, sold: Any, now: datetime, run_id: int | None) -> dict[str
 
 
 def _was_cut_short(tally: Any, sold: Any) -> bool:
-    """Whether the period's invoice was drawn before its end: by a change of plan, or at the end.
-
-    A period that ends where the plan was changed was reckoned backwards from there.
-    """
-    if sold.ended_at is not None and _is_in(tally, clock.epoch(sold.ended_at) + 1):
+    """Whether the period's invoice was drawn before its end: by a change of plan, or at the end."""
+    if sold.ended_at is not None and _ended_early(sold.ended_at, tally.period_end):
         return True
-    return tally.period_start < sold.plan_since and _is_in(tally, sold.plan_since)
+    return tally.period_start < sold.plan_since and _was_changed(sold, tally.period_end)
 
 
-def _is_in(tally: Any, moment: int) -> bool:
-    return bool(tally.period_end == 0 or moment <= tally.period_end)
+def _ended_early(ended: datetime, end: int) -> bool:
+    """Whether a subscription did not end with its period, but before; by two clocks."""
+    return not end or clock.epoch(ended) + SKEW.total_seconds() < end
+
+
+def _was_changed(sold: Any, end: int) -> bool:
+    """Whether a change of plan came before a period's end.
+
+    Where the change is the end, the period was reckoned backwards from a change of the price; or a
+    free plan follows, and the invoice is drawn as that of every period is.
+    """
+    is_at_end = sold.plan_since == end and sold.engine_subscription_id is not None
+    return not end or sold.plan_since < end or is_at_end
 
 
 def is_closed(end: int, now: datetime) -> bool:
@@ -159,19 +178,32 @@ def is_closed(end: int, now: datetime) -> bool:
     return end > 0 and clock.epoch(now) >= end + GRACE.total_seconds()
 
 
-def ends_of(some: Iterable[UsageBatch]) -> dict[int, datetime]:
-    """Return when subscriptions of batches have ended, of those that have."""
+def cuts_of(some: Iterable[UsageBatch]) -> dict[int, Any]:
+    """Return what may have drawn invoices of batches early: an end, or a change of plan."""
     ids = {batch.subscription_id for batch in some}
-    query = select(Subscription.subscription_id, Subscription.ended_at).where(
-        Subscription.subscription_id.in_(ids), Subscription.ended_at.is_not(None)
+    query = select(
+        Subscription.subscription_id,
+        Subscription.ended_at,
+        Subscription.plan_since,
+        Subscription.engine_subscription_id,
+    ).where(
+        Subscription.subscription_id.in_(ids),
+        or_(Subscription.ended_at.is_not(None), Subscription.plan_since > 0),
     )
-    return {row.subscription_id: row.ended_at for row in db.session.execute(query)}
+    return {row.subscription_id: row for row in db.session.execute(query)}
 
 
-def is_drawn(batch: UsageBatch, ended: datetime | None, now: datetime) -> bool:
-    """Whether a batch's invoice takes no more usage: a subscription that ended early drew it."""
-    if ended is not None and (not batch.closes_at or clock.epoch(ended) < batch.closes_at):
-        return ended <= now
+def is_drawn(batch: UsageBatch, cut: Any, now: datetime) -> bool:
+    """Whether a batch's invoice takes no more usage.
+
+    :param cut: of :func:`cuts_of`
+    """
+    if cut is not None:
+        if cut.ended_at is not None and _ended_early(cut.ended_at, batch.closes_at):
+            return bool(cut.ended_at <= now)
+        is_before = clock.epoch(batch.stamp) < cut.plan_since <= clock.epoch(now)
+        if is_before and _was_changed(cut, batch.closes_at):
+            return True
     return is_closed(batch.closes_at, now)
 
 

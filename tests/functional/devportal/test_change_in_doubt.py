@@ -8,6 +8,7 @@ from portal import clock, jobs
 from portal.errors import EngineUnavailable
 from portal.extensions import db
 from portal.models import EnginePrice, UsageBatch
+from portal.web.unit_of_work import unit_of_work
 from tests.functional.devportal.conftest import ACCOUNT
 from tests.support.buying import call, row_of
 
@@ -32,7 +33,12 @@ def test_calls_after_a_change_whose_answer_was_lost_are_for_the_new_plan(market,
     held = engine.subscription(ACCOUNT, row_of(uuid).engine_subscription_id)
     with time_machine.travel(clock.now() + timedelta(seconds=30)):
         call(uuid, 500)
-        # Nobody knows yet which meter they are for.
+        # Nobody knows yet which meter they are for, though the change's own event is here.
+        with unit_of_work():
+            row = row_of(uuid)
+            row.period_start, row.period_end = held.period_start, held.period_end
+            number = row.subscription_id
+        jobs.flush(number)
         jobs.publish_all()
         assert db.session.query(UsageBatch).count() == 1
         db.session.rollback()
