@@ -96,10 +96,27 @@ class _Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = _guarded_pools(self._allowlist)
 
 
+class _Once:
+    """A pool that closes what comes back: its deadline watches a connection from its opening on."""
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.close()
+        super()._put_conn(None)  # type: ignore[misc]
+
+
 class _Bounded(_Adapter):
     def __init__(self, allowlist: Collection[str], bounds: Bounds) -> None:
         self._bounds = bounds
         super().__init__(allowlist)
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        super().init_poolmanager(*args, **more)
+        manager: PoolManager = self.poolmanager
+        pools = manager.pool_classes_by_scheme.items()
+        manager.pool_classes_by_scheme = {
+            scheme: type("OncePool", (_Once, pool), {}) for scheme, pool in pools
+        }
 
     def proxy_manager_for(self, proxy: Any, **more: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **more)
@@ -110,7 +127,7 @@ class _Bounded(_Adapter):
     def send(
         self, request: requests.PreparedRequest, stream: bool = False, *how: Any, **more: Any
     ) -> requests.Response:
-        # A connection is watched from its opening on, so each call opens one of its own.
+        # For the server's sake: whatever it answers, no connection is used again.
         request.headers["Connection"] = "close"
         with Deadline(self._bounds.seconds) as limit:
             try:
@@ -188,11 +205,11 @@ class _WatchedSecureConnection(HTTPSConnection):
         return deadline.watched(super()._new_conn())
 
 
-class _WatchedPool(HTTPConnectionPool):
+class _WatchedPool(_Once, HTTPConnectionPool):
     ConnectionCls = _WatchedConnection
 
 
-class _WatchedSecurePool(HTTPSConnectionPool):
+class _WatchedSecurePool(_Once, HTTPSConnectionPool):
     ConnectionCls = _WatchedSecureConnection
 
 

@@ -88,6 +88,57 @@ def test_a_proxy_that_trickles_is_left_too(trickling):
         session.get("http://es.example.com/", timeout=5, proxies=proxies)
 
 
+def _keep(caller, ended, *, is_first):
+    with caller:
+        try:
+            if is_first and caller.recv(65_536):
+                caller.sendall(HEAD + b"Connection: keep-alive\r\nContent-Length: 2\r\n\r\n{}")
+            if caller.recv(65_536):
+                caller.sendall(HEAD + b"Content-Length: 60\r\n\r\n")
+            while not ended.wait(0.1):
+                caller.sendall(b" ")
+        except OSError:
+            pass
+
+
+@pytest.fixture
+def keeping():
+    """Start a server that keeps connections, and trickles from its second answer on."""
+    ended, accepted = threading.Event(), []
+    heard = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while not ended.is_set():
+            caller, _ = heard.accept()
+            accepted.append(caller)
+            first = {"is_first": len(accepted) == 1}
+            threading.Thread(target=_keep, args=(caller, ended), kwargs=first, daemon=True).start()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    port = heard.getsockname()[1]
+    yield port, accepted
+    ended.set()
+    socket.create_connection(("127.0.0.1", port)).close()
+    thread.join(5)
+    heard.close()
+
+
+@pytest.mark.parametrize("by_proxy", [False, True])
+def test_a_connection_that_the_server_keeps_is_not_used_again(keeping, by_proxy):
+    """It would be outside the time of the second call, which watches what it opens."""
+    port, accepted = keeping
+    address = "http://es.example.com/" if by_proxy else f"http://127.0.0.1:{port}/"
+    proxies = {"http": f"http://127.0.0.1:{port}"} if by_proxy else {}
+    with bounded() as session:
+        assert session.get(address, timeout=5, proxies=proxies).content == b"{}"
+        began = time.monotonic()
+        with pytest.raises(requests.ReadTimeout):
+            session.get(address, timeout=5, proxies=proxies)
+    assert time.monotonic() - began < 3
+    assert len(accepted) == 2
+
+
 def test_a_greeting_that_never_ends_is_left_too(trickling):
     """TLS: the first bytes of a record, which is announced as long."""
     port = trickling(b"\x16\x03\x03\x40\x00", b"\x00")
