@@ -7,11 +7,12 @@ from uuid import uuid4
 import pytest
 
 from portal import clock, jobs
+from portal.analytics.source import SourceUnavailable
 from portal.extensions import db
-from portal.flows import draining
+from portal.flows import draining, gathering
 from portal.gateway.process import gate_of
 from portal.gateway.recorder import Line, Recorder
-from portal.models import KeyType, Subscription, Tenant, UsageTally
+from portal.models import KeyType, Subscription, Tenant, UsageSource, UsageTally
 from portal.services import closing, freezing, ledger, subscriptions
 from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import unit_of_work
@@ -122,6 +123,27 @@ def test_a_provider_that_does_not_answer_is_left_alone(make_metered, engine, tra
     conserved(*some)
 
 
+def test_a_tenant_without_an_answer_holds_up_no_other(
+    make_metered, engine, factories, travel
+) -> None:
+    homes = [None, *(factories.tenant(f"{name}.example") for name in ("second", "third"))]
+    some = [make_metered(tenant=home) if home else make_metered() for home in homes for _ in "123"]
+    travel.move_to(END)
+    for number, each in enumerate(some):
+        _ends(each, END + number * SECOND)
+        each.call(1, at=END - SECOND)
+    engine.faults = ["down"] * 3
+    jobs.sweep()
+    assert [each.total for each in some] == [0] * 3 + [1] * 6
+
+    for each in some:
+        each.call(1, at=END - SECOND)
+    engine.faults = ["down"] * 6
+    before = engine.reports
+    jobs.sweep()
+    assert engine.reports == before + 6, "two have failed: the third is not tried"
+
+
 def test_one_that_cannot_be_frozen_holds_up_no_other(
     make_metered, engine, travel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,3 +230,93 @@ def test_an_event_about_a_plan_without_a_meter_does_nothing(
 
     assert engine.reports == 0
     assert db.session.query(UsageTally).count() == 0
+
+
+# --- where a source tells of the calls ----------------------------------------------------------
+
+
+@pytest.fixture
+def source(metered, factories, monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
+    """Give the tenant a source that has nothing new; up to when it was read each time."""
+    readings: list[datetime] = []
+    started = END - timedelta(hours=1)
+    tenant_id = metered.tenant_id
+    factories.save(UsageSource(tenant_id=tenant_id, kind="choreo", read_until=started))
+
+    def gather(number: int, until: datetime) -> int:
+        readings.append(until)
+        with unit_of_work():
+            db.session.get_one(UsageSource, number).read_until = until
+        return 0
+
+    monkeypatch.setattr(gathering, "gather", gather)
+    return readings
+
+
+@pytest.mark.parametrize("after", [_ends, _rolls, _is_over])
+def test_one_reading_is_enough_for_all_whose_periods_have_ended(
+    metered, make_metered, engine, travel, source: list[datetime], after: Any
+) -> None:
+    some = [metered, *(make_metered() for _ in range(4))]
+    for each in some:
+        _ends(each)
+    travel.move_to(END + SECOND)
+    for each in some:
+        each.call(1, at=END - SECOND)
+        after(each)
+        jobs.flush(each.id)
+
+    assert source == [END + SECOND]
+    assert [each.total for each in some] == [1] * 5
+
+
+def test_an_end_after_the_last_reading_waits_for_the_next_which_is_a_minute_later(
+    app, metered, make_metered, engine, travel, source: list[datetime]
+) -> None:
+    sent: list[tuple[object, ...]] = []
+
+    class Remembers:
+        def send(self, *arguments: object, delay: float = 0.0) -> None:
+            sent.append((*arguments, delay))
+
+    app.extensions["portal_queue"] = Remembers()
+    later = [make_metered() for _ in range(3)]
+    _ends(metered)
+    travel.move_to(END)
+    jobs.flush(metered.id)
+    for each in later:
+        _ends(each, END + 10 * SECOND)
+    travel.move_to(END + 20 * SECOND)
+    for each in later:
+        jobs.flush(each.id)
+    assert (source, sent) == ([END], [("flush", each.id, 40.0) for each in later])
+
+    travel.move_to(END + MINUTE)
+    for each in later:
+        each.call(1, at=END + 9 * SECOND)
+        jobs.flush(each.id)
+    assert (source, len(sent)) == ([END, END + MINUTE], 3)
+    assert [each.total for each in later] == [1] * 3
+
+
+def test_a_source_that_does_not_work_is_asked_once_a_minute(
+    metered, engine, travel, source: list[datetime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _ends(metered)
+
+    def fails(tenant_id: int, until: datetime) -> int:
+        source.append(until)
+        with unit_of_work():
+            row = db.session.get_one(UsageSource, tenant_id)
+            row.problem, row.problem_at = "It is away.", until
+        raise SourceUnavailable("It is away.")
+
+    monkeypatch.setattr(gathering, "gather", fails)
+    travel.move_to(END)
+    for _ in range(3):
+        metered.call(1, at=END - SECOND)
+        jobs.flush(metered.id)
+    assert (source, metered.total) == ([END], 3)
+    travel.shift(MINUTE)
+    jobs.flush(metered.id)
+    assert len(source) == 2
