@@ -35,7 +35,7 @@ from portal.flows import (
     stopping,
     warning,
 )
-from portal.models import Subscription, Tenant
+from portal.models import PublishRun, Subscription, Tenant
 from portal.services import expiry, inbox, sessions, sign_in_guard
 from portal.services import publishing as runs
 from portal.web import queue
@@ -81,8 +81,17 @@ def wake() -> None:
 
 
 def publish(run_id: int) -> None:
-    """Work through a publish run that somebody has asked for."""
-    publishing.run(engine_of, run_id)
+    """Work through a publish run that somebody has asked for, or the schedule, which goes on then.
+
+    The run's row knows whose turn is next, also where another worker takes a lost one over.
+    """
+    if not publishing.run(engine_of, run_id):
+        return
+    run = db.session.get_one(PublishRun, run_id)
+    tenant_id, is_scheduled = run.tenant_id, run.started_by == SCHEDULED
+    db.session.rollback()
+    if is_scheduled:
+        _publish_next(tenant_id)
 
 
 def catch_up(again: int = 0) -> None:
@@ -133,24 +142,36 @@ def _send_mail() -> None:
 
 
 def _resume_runs() -> None:
+    """Ask again for runs whose worker has gone. One that is asked for twice is worked once."""
     lost = list(runs.lost())
     db.session.rollback()
     for run_id in lost:
         log.warning("publish_resumed", run=run_id)
-        _each(lambda number=run_id: publish(number))  # type: ignore[misc]
+        if not queue.enqueue("publish", run_id):
+            _each(lambda number=run_id: publish(number))  # type: ignore[misc]
 
 
 def publish_all() -> None:
     """Publish every tenant's usage, where there is any; each hour.
 
-    Each in a run of its own, so that one whose source or account is slow holds up no other.
+    Each in a run of its own, one after the other, so that slow sources or accounts never hold more
+    than one worker. While the runs of an hour go on, the next hour begins no others.
     """
-    for tenant in db.session.scalars(select(Tenant).order_by(Tenant.tenant_id)).all():
-        tenant_id = tenant.tenant_id
-        if not tenant.platform_key_sealed or not publishing.is_waiting(tenant_id):
+    is_going_on = runs.is_going_on(SCHEDULED)
+    db.session.rollback()
+    if not is_going_on:
+        _publish_next(0)
+
+
+def _publish_next(after: int) -> None:
+    """Ask for a run of the first tenant behind ``after`` that has something to publish."""
+    query = select(Tenant).where(Tenant.tenant_id > after, Tenant.platform_key_sealed.is_not(None))
+    for tenant in db.session.scalars(query.order_by(Tenant.tenant_id)).all():
+        if not publishing.is_waiting(tenant.tenant_id):
             continue
         with suppress(Conflict):
             publishing.request(tenant, SCHEDULED)
+            return
 
 
 def end_subscriptions(api_id: int, after: int = 0) -> None:

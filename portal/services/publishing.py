@@ -197,6 +197,20 @@ def lost() -> Sequence[int]:
     return [run_id for run_id in found if run_id is not None]
 
 
+def is_going_on(started_by: str) -> bool:
+    """Whether a run of any tenant that somebody started is held by its lease."""
+    query = (
+        select(PublishRun.run_id)
+        .join(UsagePublisher, UsagePublisher.run_id == PublishRun.run_id)
+        .where(
+            UsagePublisher.state == RUNNING,
+            UsagePublisher.lease_until > clock.now(),
+            PublishRun.started_by == started_by,
+        )
+    )
+    return db.session.scalar(query.limit(1)) is not None
+
+
 # --- what people and programs see ----------------------------------------------------------
 
 

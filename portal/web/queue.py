@@ -101,15 +101,19 @@ def queue_of(app: Flask) -> Queue:
     return found
 
 
-def enqueue(name: str, *arguments: Any, delay: float = 0.0) -> None:
+def enqueue(name: str, *arguments: Any, delay: float = 0.0) -> bool:
     """Wake a worker for a task whose rows are committed, now or ``delay`` seconds later.
 
     Never raises: a queue that cannot be reached only delays the work until the next sweep.
+
+    :return: whether the queue took it
     """
     try:
         queue_of(current_app).send(name, *arguments, delay=delay)
     except Exception as error:
         log.warning("queue_unreachable", task=name, error=type(error).__name__)
+        return False
+    return True
 
 
 def recall(name: str) -> int:

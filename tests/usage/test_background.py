@@ -42,22 +42,66 @@ def test_the_schedule_publishes_where_there_is_something(make_metered, factories
     assert [run.started_by for run in db.session.query(PublishRun)] == ["schedule", "schedule"]
 
 
-def test_the_schedule_asks_for_a_run_of_each_tenant_and_waits_for_none(
-    app: Flask, factories
-) -> None:
-    sent: list[tuple[object, ...]] = []
+class Remembers:
+    """A queue that nobody works through."""
 
-    class Remembers:
-        def send(self, *arguments: object, **_more: object) -> None:
-            sent.append(arguments)
+    def __init__(self) -> None:
+        self.sent: list[tuple[object, ...]] = []
 
-    for tenant in (factories.tenant(), factories.tenant("other.example")):
+    def send(self, *arguments: object, **_more: object) -> None:
+        self.sent.append(arguments)
+
+
+@pytest.fixture
+def remembered(app: Flask, engine, factories) -> Remembers:
+    """Three tenants that have something to publish, and what is asked of the background."""
+    for name in (None, "other.example", "third.example"):
+        tenant = factories.tenant(name) if name else factories.tenant()
         factories.save(UsageSource(tenant_id=tenant.tenant_id, kind="choreo"))
-    app.extensions["portal_queue"] = Remembers()
+    made = app.extensions["portal_queue"] = Remembers()
+    return made
+
+
+def _runs() -> list[PublishRun]:
+    db.session.rollback()
+    return db.session.query(PublishRun).order_by(PublishRun.run_id).all()
+
+
+def test_the_schedule_has_one_run_at_a_time_until_each_tenant_had_its_own(
+    remembered: Remembers,
+) -> None:
+    """So that slow sources never hold more than one of two workers."""
     jobs.publish_all()
-    asked = [run.run_id for run in db.session.query(PublishRun).order_by(PublishRun.run_id)]
-    assert sent == [("publish", run_id) for run_id in asked]
-    assert len(asked) == 2
+    for number in range(1, 4):
+        asked = [run.run_id for run in _runs()]
+        assert remembered.sent == [("publish", run_id) for run_id in asked]
+        assert len(asked) == number
+        jobs.publish_all()
+        assert len(_runs()) == number, "the next hour begins no others meanwhile"
+        jobs.publish(asked[-1])
+        jobs.publish(asked[-1])
+
+    assert len({run.tenant_id for run in _runs()}) == len(remembered.sent) == 3
+    assert all(run.finished_at for run in _runs())
+
+
+def test_a_lost_run_of_the_schedule_is_asked_for_again_and_the_others_follow(
+    remembered: Remembers, travel
+) -> None:
+    jobs.publish_all()
+    travel.shift(runs.LEASE)
+    jobs.sweep()
+    assert [name for name, *_ in remembered.sent].count("publish") == 2
+    assert not _runs()[0].finished_at, "the sweep itself waits for no source"
+    while len(done := _runs()) < 3:
+        jobs.publish(done[-1].run_id)
+    assert len({run.tenant_id for run in done}) == 3
+
+
+def test_a_run_that_somebody_asked_for_begins_no_others(remembered: Remembers, factories) -> None:
+    run_id = publishing.request(factories.tenant(), "admin").run_id
+    jobs.publish(run_id)
+    assert remembered.sent == [("publish", run_id)]
 
 
 def test_the_schedule_leaves_a_running_job_alone(metered, factories) -> None:
