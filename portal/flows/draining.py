@@ -13,6 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 import structlog
+from flask import current_app
 from sqlalchemy.exc import DBAPIError
 
 from portal.config import Settings
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 #: A drained file is kept for this long, so that a database restored from a backup gets the calls
 #: that it has lost from the files: their names and offsets are as of the backup, too.
 KEEP_SECONDS = 3 * 86_400.0
+_KNOWN = "portal_spool_number"
 
 
 def folder_of(settings: Settings) -> Path:
@@ -36,17 +38,29 @@ def folder_of(settings: Settings) -> Path:
     just the same.
     """
     try:
-        with db.engine.connect() as connection:
-            number = spool_place.number_of(connection)
+        number = _number()
         if number is None:
             with db.engine.connect().execution_options(**{WRITES: True}) as connection:
                 spool_place.give_number(connection)
                 connection.commit()
-                number = spool_place.number_of(connection)
+            number = _number()
     except DBAPIError as error:
         log.warning("database_not_asked", error=type(error).__name__)
         return _by_address(settings)
-    return settings.instance / "spool" / f"{number:016x}"
+    return _by_number(settings, number)
+
+
+def _number() -> int | None:
+    """Return the database's number, if it has one; asked until it is known."""
+    known: int | None = current_app.extensions.get(_KNOWN)
+    if known is None:
+        with db.engine.connect() as connection:
+            known = current_app.extensions[_KNOWN] = spool_place.number_of(connection)
+    return known
+
+
+def _by_number(settings: Settings, number: int | None) -> Path:
+    return settings.instance / "spool" / f"{number or 0:016x}"
 
 
 def _by_address(settings: Settings) -> Path:
@@ -60,7 +74,7 @@ def others(settings: Settings) -> list[tuple[Path, int]]:
 
     They are another database's, or were named after an address that this one had before.
     """
-    own = {folder_of(settings), _by_address(settings)}
+    own = {_by_number(settings, _number()), _by_address(settings)}
     sizes = {
         path: path.stat().st_size
         for path in sorted((settings.instance / "spool").glob(f"*/*{SUFFIX}"))
