@@ -13,14 +13,13 @@ from hashlib import blake2b
 from pathlib import Path
 
 import structlog
-from flask import current_app
 from sqlalchemy.exc import DBAPIError
 
 from portal.config import Settings
 from portal.extensions import WRITES, db
 from portal.services import gateway_log, spool, spool_place
 from portal.services.spool import SUFFIX
-from portal.web.engines import settings
+from portal.web.engines import memory, settings
 from portal.web.unit_of_work import in_unit_of_work
 
 log = structlog.get_logger()
@@ -28,7 +27,7 @@ log = structlog.get_logger()
 #: A drained file is kept for this long, so that a database restored from a backup gets the calls
 #: that it has lost from the files: their names and offsets are as of the backup, too.
 KEEP_SECONDS = 3 * 86_400.0
-_KNOWN = "portal_spool_number"
+_KNOWN = "spool number"
 
 
 def folder_of(settings: Settings) -> Path:
@@ -52,10 +51,11 @@ def folder_of(settings: Settings) -> Path:
 
 def _number() -> int | None:
     """Return the database's number, if it has one; asked until it is known."""
-    known: int | None = current_app.extensions.get(_KNOWN)
+    remembered = memory()
+    known: int | None = remembered.get(_KNOWN)
     if known is None:
         with db.engine.connect() as connection:
-            known = current_app.extensions[_KNOWN] = spool_place.number_of(connection)
+            known = remembered[_KNOWN] = spool_place.number_of(connection)
     return known
 
 

@@ -1,6 +1,7 @@
 """The billing engine of a tenant, for edges: built from the tenant's key when it is needed."""
 
 from collections.abc import Callable
+from typing import Any
 
 from flask import Flask, current_app
 
@@ -74,3 +75,9 @@ def settings() -> Settings:
 def absolute(path: str) -> str:
     """Return the public address of a path: from the settings, never from the Host header."""
     return settings().portal_base_url + path
+
+
+def memory() -> dict[str, Any]:
+    """Return what this process remembers while it runs, by name."""
+    found: dict[str, Any] = current_app.extensions.setdefault("portal_memory", {})
+    return found
