@@ -37,16 +37,23 @@ def folder_of(settings: Settings) -> Path:
     just the same.
     """
     try:
-        number = _number()
-        if number is None:
+        if _number() is None:
             with db.engine.connect().execution_options(**{WRITES: True}) as connection:
                 spool_place.give_number(connection)
                 connection.commit()
-            number = _number()
+            _number()
     except DBAPIError as error:
         log.warning("database_not_asked", error=type(error).__name__)
         return _by_address(settings)
-    return _by_number(settings, number)
+    return known_folder(settings)
+
+
+def known_folder(settings: Settings) -> Path:
+    """Return :func:`folder_of` as it stands, without giving the database a number."""
+    number = _number()
+    if number is None:
+        return _by_address(settings)
+    return settings.instance / "spool" / f"{number:016x}"
 
 
 def _number() -> int | None:
@@ -57,10 +64,6 @@ def _number() -> int | None:
         with db.engine.connect() as connection:
             known = remembered[_KNOWN] = spool_place.number_of(connection)
     return known
-
-
-def _by_number(settings: Settings, number: int | None) -> Path:
-    return settings.instance / "spool" / f"{number or 0:016x}"
 
 
 def _by_address(settings: Settings) -> Path:
@@ -74,7 +77,7 @@ def others(settings: Settings) -> list[tuple[Path, int]]:
 
     They are another database's, or were named after an address that this one had before.
     """
-    own = {_by_number(settings, _number()), _by_address(settings)}
+    own = {known_folder(settings), _by_address(settings)}
     sizes = {
         path: path.stat().st_size
         for path in sorted((settings.instance / "spool").glob(f"*/*{SUFFIX}"))

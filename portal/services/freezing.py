@@ -22,8 +22,8 @@ from portal.services import claiming, periods
 from portal.services.claiming import GRACE, OPEN, Conditions, claim, is_settled, is_sold
 
 TOO_LATE = (
-    "The subscription has ended and its last invoice is drawn, so there is no invoice for these "
-    "calls. Confirm them here to write them off."
+    "What was paid for has ended and its last invoice is drawn, so no invoice can have these "
+    "calls. Press Write off to give them up."
 )
 #: How far the portal's clock may be from the engine's.
 SKEW = timedelta(minutes=1)

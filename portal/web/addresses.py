@@ -34,6 +34,6 @@ def surroundings_of(tenant: Tenant) -> Surroundings:
         success_url=defaults().success_url,
         api_base=own.stripe_api_base,
         is_real_provider=own.is_real_stripe,
-        spool=str(draining.folder_of(own)),
+        spool=str(draining.known_folder(own)),
         other_spools=tuple((str(path), files) for path, files in draining.others(own)),
     )

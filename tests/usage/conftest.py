@@ -29,6 +29,7 @@ from portal.models import (
     UsageBatch,
 )
 from portal.services import usage
+from portal.web.unit_of_work import unit_of_work
 from tests.support.factories import Factories
 from tests.support.memory_engine import MemoryBillingEngine
 
@@ -258,3 +259,10 @@ def publish(app: Flask, factories: Factories, engine: MeterEngine) -> Callable[.
 def engine_for(engine: BillingEngine) -> Callable[[Any], BillingEngine]:
     """Return what gives every tenant this engine."""
     return lambda _tenant: engine
+
+
+def set_period(metered: Any, start: datetime, end: datetime) -> None:
+    """Let a subscription be in a billing period, as after an event of Stripe."""
+    with unit_of_work():
+        row = db.session.get_one(Subscription, metered.id)
+        row.period_start, row.period_end = start, end

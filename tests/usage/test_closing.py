@@ -16,7 +16,7 @@ from portal.models import KeyType, Subscription, Tenant, UsageSource, UsageTally
 from portal.services import closing, freezing, ledger, subscriptions
 from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import unit_of_work
-from tests.usage.conftest import NOW
+from tests.usage.conftest import NOW, set_period
 from tests.usage.faulty import conserved
 
 #: Seconds after the run of each hour.
@@ -26,15 +26,11 @@ SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
 def _ends(metered: Any, end: datetime = END) -> None:
-    with unit_of_work():
-        row = db.session.get_one(Subscription, metered.id)
-        row.period_start, row.period_end = START, end
+    set_period(metered, START, end)
 
 
 def _rolls(metered: Any) -> None:
-    with unit_of_work():
-        row = db.session.get_one(Subscription, metered.id)
-        row.period_start, row.period_end = END, END + timedelta(days=30)
+    set_period(metered, END, END + timedelta(days=30))
 
 
 def _is_over(metered: Any) -> None:

@@ -11,7 +11,7 @@ from portal.models import PlanChange, PlanChangeState, Subscription
 from portal.services import plan_moves, subscriptions
 from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import unit_of_work
-from tests.usage.conftest import MONTH
+from tests.usage.conftest import MONTH, set_period
 
 START, END = MONTH
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -21,9 +21,7 @@ CAUSE = Cause(because="For a test.", actor="stripe")
 @pytest.fixture
 def sold(metered, engine, travel):
     """A subscription whose last 50 calls were made shortly before its period's end."""
-    with unit_of_work():
-        row = db.session.get_one(Subscription, metered.id)
-        row.period_start, row.period_end = START, END
+    set_period(metered, START, END)
     travel.move_to(END - 15 * SECOND)
     metered.call(50)
     return metered
@@ -82,9 +80,7 @@ def test_an_end_with_the_period_is_known_by_a_clock_that_is_not_the_engines(
 def test_what_had_no_answer_when_a_free_plan_followed_early_is_on_no_invoice(
     metered, engine, travel, factories, publish
 ) -> None:
-    with unit_of_work():
-        row = db.session.get_one(Subscription, metered.id)
-        row.period_start, row.period_end = START, END
+    set_period(metered, START, END)
     travel.move_to(END - timedelta(days=10))
     metered.call(50)
     engine.faults = ["down"] * 4

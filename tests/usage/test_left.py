@@ -1,4 +1,4 @@
-"""Calls that come when their subscription has ended or their plan was left, against the sandbox.
+"""Calls whose invoice may be drawn when they are sent, against the sandbox.
 
 What is acknowledged is on an invoice; what can be on none says so.
 """
@@ -35,7 +35,7 @@ def world(app: Any, tmp_path: Path, travel: time_machine.Traveller) -> Iterator[
     made._app.extensions["sandbox"].store.close()
 
 
-def draft(name: str, *, price: str = "", fee: str = "") -> PlanDraft:
+def draft(name: str, *, price: str = "", fee: str = "", cycle: str = "month") -> PlanDraft:
     """A plan of so much for a call, or of a fee."""
     rate = "FIXEDRATE" if fee else "DYNAMICRATE"
     return PlanDraft(
@@ -43,7 +43,7 @@ def draft(name: str, *, price: str = "", fee: str = "") -> PlanDraft:
         quota="1000",
         billing_plan="COMMERCIAL",
         currency="USD",
-        billing_cycle="month",
+        billing_cycle=cycle,
         trial_days="",
         monetization_plan=rate,
         price_per_request=price,
@@ -221,3 +221,45 @@ def test_late_calls_of_a_plan_that_was_left(
     else:
         assert left.counted == 0
         assert sum(calls for _, calls in left.not_counted) == 400
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+def test_what_had_no_answer_before_the_invoice_is_billed_once(
+    world: SandboxWorld, factories: Any, travel: time_machine.Traveller, arrives: bool
+) -> None:
+    sold = Sold(world, factories, draft("Calls", price="0.01"))
+    end = sold.row.period_end
+    assert end is not None
+    travel.move_to(end - 20 * MINUTE)
+    sold.follow()
+    called(sold, 500, end - 21 * MINUTE)
+    world._line.is_dead, world._line.loses = not arrives, arrives
+    sold.publish()
+    world._line.is_dead = False
+    travel.move_to(end + 90 * MINUTE)
+    sold.follow()
+    sold.publish()
+    for more in (timedelta(days=31), timedelta(days=31, hours=2)):
+        travel.move_to(end + more)
+        sold.follow()
+
+    assert [state for _, state, _ in batches(sold)] == ["ACKNOWLEDGED"]
+    assert invoiced(sold) == 500
+
+
+def test_a_yearly_plan_takes_calls_that_were_not_sent_for_forty_days(
+    world: SandboxWorld, factories: Any, travel: time_machine.Traveller
+) -> None:
+    sold = Sold(world, factories, draft("Calls", price="0.01", cycle="year"))
+    travel.move_to(START + timedelta(days=3))
+    sold.follow()
+    called(sold, 100, START + timedelta(days=3))
+    travel.move_to(START + timedelta(days=43))
+    sold.follow()
+    sold.publish()
+
+    assert [state for _, state, _ in batches(sold)] == ["ACKNOWLEDGED"]
+    world.wait(hours=1)
+    upcoming = world.engine.preview(world.account, sold.name)
+    assert upcoming is not None
+    assert upcoming.total == 100

@@ -12,7 +12,7 @@ from portal.flows import reconciling
 from portal.models import Subscription
 from portal.web.unit_of_work import unit_of_work
 from tests.support import statements
-from tests.usage.conftest import MONTH, engine_for
+from tests.usage.conftest import MONTH, engine_for, set_period
 
 pytestmark = pytest.mark.usefixtures("travel")
 
@@ -35,9 +35,15 @@ def found(engine) -> Any:
 
 
 def _next(metered: Any) -> None:
-    with unit_of_work():
-        row = db.session.get_one(Subscription, metered.id)
-        row.period_start, row.period_end = END, END + timedelta(days=30)
+    set_period(metered, END, END + timedelta(days=30))
+
+
+def _come_late(metered: Any, publish: Any, travel: Any) -> None:
+    """Publish two calls of a period when its invoice is drawn."""
+    travel.move_to(END + 2 * HOUR)
+    _next(metered)
+    metered.call(2, at=END - MINUTE)
+    publish()
 
 
 def _hours(travel: Any, hours: int) -> Iterator[None]:
@@ -48,10 +54,7 @@ def _hours(travel: Any, hours: int) -> Iterator[None]:
 
 def test_a_late_batch_is_compared_where_its_stamp_is(metered, publish, found, travel) -> None:
     metered.call(5)
-    travel.move_to(END + 2 * HOUR)
-    _next(metered)
-    metered.call(2, at=END - MINUTE)
-    publish()
+    _come_late(metered, publish, travel)
     travel.shift(3 * HOUR)
 
     assert {batch.late for batch in metered.batches} == {True}
@@ -61,10 +64,7 @@ def test_a_late_batch_is_compared_where_its_stamp_is(metered, publish, found, tr
 def test_a_late_batch_that_was_refused_afterwards_is_found(
     metered, engine, publish, found, travel
 ) -> None:
-    travel.move_to(END + 2 * HOUR)
-    _next(metered)
-    metered.call(2, at=END - MINUTE)
-    publish()
+    _come_late(metered, publish, travel)
     engine.ledger.clear()
     travel.shift(3 * HOUR)
 

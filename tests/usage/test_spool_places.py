@@ -98,6 +98,13 @@ def test_two_at_once_give_a_database_one_number(app, settings) -> None:
     assert db.session.query(UsageSpool).count() == 1
 
 
+def test_looking_gives_a_database_no_number(app, settings) -> None:
+    assert draining.others(settings) == []
+    assert draining.known_folder(settings).parent == settings.instance / "spool"
+
+    assert db.session.query(UsageSpool).count() == 0
+
+
 def test_the_doctor_names_calls_that_nobody_counts(app, settings, metered, factories) -> None:
     other = draining.folder_of(settings).parent / "0123456789ab"
     _write(other, metered, 2)

@@ -3,24 +3,18 @@
 Stripe takes usage of a period whose invoice is drawn, says yes, and bills it to nobody.
 """
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import time_machine
 
 from portal.extensions import db
 from portal.flows import publishing
-from portal.models import KeyType, Subscription, UsageBatch
+from portal.models import Subscription
 from portal.services import batches, parked
-from portal.services.plan_rules import PlanDraft
 from portal.web.unit_of_work import in_unit_of_work, unit_of_work
-from tests.contract.worlds import SandboxWorld
-from tests.usage.conftest import MONTH, Killed, MeterEngine, engine_for
+from tests.usage.conftest import MONTH, Killed, MeterEngine, engine_for, set_period
 from tests.usage.faulty import ManyAtOnce, moved, publish_with
-from tests.usage.test_invoiced import START, Made, Sold
 
 END = MONTH[1]
 #: From then on the period's invoice takes nothing more, and then Stripe has counted what it got.
@@ -29,9 +23,7 @@ BEFORE = END - timedelta(minutes=20)
 
 
 def next_period(metered: Any) -> None:
-    with unit_of_work():
-        row = db.session.get_one(Subscription, metered.id)
-        row.period_start, row.period_end = END, END + timedelta(days=30)
+    set_period(metered, END, END + timedelta(days=30))
 
 
 def _try(fault: str, engine: MeterEngine, publish: Any, factories: Any) -> None:
@@ -43,6 +35,19 @@ def _try(fault: str, engine: MeterEngine, publish: Any, factories: Any) -> None:
     with pytest.raises(Killed):
         publishing.run(engine_for(engine), run_id)
     db.session.remove()
+
+
+@pytest.fixture
+def tried(metered, engine, publish, travel):
+    """Seven calls that a run had no certain answer about, shortly before their period's end."""
+
+    def make(fault: str) -> None:
+        travel.move_to(BEFORE)
+        metered.call(7)
+        engine.faults = [fault]
+        publish()
+
+    return make
 
 
 @pytest.mark.parametrize("fault", ["down", "lost", "die before", "die after"])
@@ -114,12 +119,9 @@ def test_a_day_without_an_answer_waits_for_the_last_try_too(
 
 @pytest.mark.parametrize("fault", ["down", "lost"])
 def test_access_that_is_taken_away_meanwhile_changes_nothing(
-    metered, engine, publish, travel, fault: str
+    metered, engine, publish, travel, tried, fault: str
 ) -> None:
-    travel.move_to(BEFORE)
-    metered.call(7)
-    engine.faults = [fault]
-    publish()
+    tried(fault)
     travel.shift(timedelta(minutes=30))
     engine.faults = ["deny"]
     publish()
@@ -135,12 +137,9 @@ def test_access_that_is_taken_away_meanwhile_changes_nothing(
 
 @pytest.mark.parametrize("fault", ["down", "lost"])
 def test_nothing_is_sent_for_a_subscription_that_has_ended_since(
-    metered, engine, publish, travel, fault: str
+    metered, engine, publish, travel, tried, fault: str
 ) -> None:
-    travel.move_to(BEFORE)
-    metered.call(7)
-    engine.faults = [fault]
-    publish()
+    tried(fault)
     with unit_of_work():
         db.session.get_one(Subscription, metered.id).ended_at = END
     travel.move_to(COUNTED)
@@ -220,81 +219,3 @@ def test_calls_of_long_ago_of_an_ended_subscription_are_not_sent_to_nobody(
 
 def test_a_stamp_is_never_older_than_stripe_takes() -> None:
     assert timedelta(days=35) > batches.OLDEST
-
-
-# --- at the sandbox -----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[SandboxWorld]:
-    with time_machine.travel(START, tick=False) as travel:
-        made = SandboxWorld(travel, tmp_path)
-        yield made
-        made._app.extensions["sandbox"].store.close()
-
-
-def _draft(cycle: str) -> PlanDraft:
-    return PlanDraft(
-        name="PerCall",
-        quota="1000",
-        billing_plan="COMMERCIAL",
-        currency="USD",
-        billing_cycle=cycle,
-        monetization_plan="DYNAMICRATE",
-        price_per_request="0.01",
-    )
-
-
-def _move(world: SandboxWorld, sold: Sold, moment: Any) -> None:
-    world._traveller.move_to(moment)
-    sold.follow()
-
-
-def _called(sold: Sold, at: Any, calls: int) -> None:
-    sold.record(Made(at, calls, timedelta(0), "/rates", 200, KeyType.PRODUCTION))
-
-
-def _billed(sold: Sold) -> int:
-    drawn = sold.world.engine.invoices(sold.world.account, sold.name)
-    return sum(invoice.total for invoice in drawn)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("arrives", [False, True])
-def test_what_had_no_answer_before_the_invoice_is_billed_once(
-    app: Any, factories: Any, world: SandboxWorld, *, arrives: bool
-) -> None:
-    sold = Sold(world, factories, _draft("month"))
-    end = sold.row.period_end
-    _move(world, sold, end - timedelta(minutes=20))
-    _called(sold, end - timedelta(minutes=21), 500)
-    if arrives:
-        world.lose_next_answer()
-    else:
-        world._line.is_dead = True
-    sold.publish()
-    world._line.is_dead = False
-    _move(world, sold, end + timedelta(minutes=90))
-    sold.publish()
-    for more in (timedelta(days=31), timedelta(days=31, hours=2)):
-        _move(world, sold, end + more)
-
-    assert [batch.state for batch in db.session.query(UsageBatch)] == ["ACKNOWLEDGED"]
-    assert _billed(sold) == 500
-
-
-@pytest.mark.slow
-def test_a_yearly_plan_takes_calls_that_were_not_sent_for_forty_days(
-    app: Any, factories: Any, world: SandboxWorld
-) -> None:
-    sold = Sold(world, factories, _draft("year"))
-    _move(world, sold, START + timedelta(days=3))
-    _called(sold, START + timedelta(days=3), 100)
-    _move(world, sold, START + timedelta(days=43))
-    sold.publish()
-
-    assert [batch.state for batch in db.session.query(UsageBatch)] == ["ACKNOWLEDGED"]
-    world.wait(hours=1)
-    upcoming = world.engine.preview(world.account, sold.name)
-    assert upcoming is not None
-    assert upcoming.total == 100

@@ -13,7 +13,6 @@ from portal.extensions import db
 from portal.flows import gathering, publishing
 from portal.models import Subscription, UsageSource, UsageSourceCount, UsageTally
 from portal.services import usage
-from tests.support.browser import Browser
 from tests.support.fake_choreo import ON_PREM, FakeChoreo
 from tests.support.fake_elasticsearch import LOGIN, FakeElasticsearch
 from tests.usage.conftest import MONTH, NOW
@@ -30,28 +29,6 @@ from tests.usage.sources import (
 )
 
 BROKEN = ["500", "503", "403", "cut off", "timed out", "a shard is missing", "stranger", "gone"]
-
-
-@pytest.fixture
-def chosen(app, factories, httpserver, travel):
-    """Choose a source three hours ago."""
-
-    def make(kind):
-        travel.move_to(NOW - 3 * HOUR)
-        made = kind(httpserver, factories.tenant())
-        travel.move_to(NOW)
-        return made
-
-    return make
-
-
-@pytest.fixture
-def metered(make_metered, travel):
-    """A subscription that is older than its calls."""
-    travel.move_to(MONTH[0])
-    made = make_metered()
-    travel.move_to(NOW)
-    return made
 
 
 # --- what holds for every source -------------------------------------------------------------
@@ -312,12 +289,6 @@ def test_choreo_without_an_application_takes_the_key_itself(
 
 
 # --- pages -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def admin(app, factories):
-    factories.user("root", "admin")
-    return Browser(app).sign_in("root")
 
 
 def fill(admin, fake, **more):
