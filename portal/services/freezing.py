@@ -23,7 +23,7 @@ from portal.services.claiming import GRACE, OPEN, Conditions, claim, is_settled,
 
 TOO_LATE = (
     "What was paid for has ended and its last invoice is drawn, so no invoice can have these "
-    "calls. Press Write off to give them up."
+    "calls. Press Write off under Publish usage to give them up."
 )
 #: How far the portal's clock may be from the engine's.
 SKEW = timedelta(minutes=1)

@@ -70,7 +70,10 @@ def test_calls_that_no_invoice_can_have_cost_nothing_and_are_said_to_be_written_
 
     check()
     factories.user("root", "admin")
-    admin = Browser(app).sign_in("root").get("/admin/usage").submit("Write off")
+    admin = Browser(app).sign_in("root").get("/admin/usage")
+    assert "of the calls until then, some wait for you below" in admin.text
+    assert "Send again" not in admin.text
+    admin = admin.submit("Write off")
     assert "The calls are written off: no invoice has them." in admin.text
     db.session.rollback()
     admin.get("/admin/usage")
