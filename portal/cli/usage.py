@@ -1,4 +1,4 @@
-"""``flask usage``: publish usage in the foreground, say how the last run went, read files."""
+"""``flask usage``: publish usage, say how the last run went, show single calls, read files."""
 
 import json
 import time
@@ -9,6 +9,7 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy import select
 
+from portal.cli.usage_calls import calls
 from portal.cli.usage_import import import_file
 from portal.errors import PortalError
 from portal.extensions import db
@@ -102,6 +103,7 @@ def tail(log: Path | None, *, follow: bool) -> None:
 
 
 usage.add_command(import_file)
+usage.add_command(calls)
 
 
 def _tenants(domain: str | None) -> Sequence[Tenant]:

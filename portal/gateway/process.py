@@ -22,7 +22,7 @@ from portal.gateway.known import Known
 from portal.gateway.leases import Leases
 from portal.gateway.looks import Looks
 from portal.gateway.recorder import Line, Recorder
-from portal.services import resources, spool
+from portal.services import records, resources
 from portal.services.resources import Resources
 from portal.web import changes, queue
 
@@ -66,7 +66,7 @@ class Gate:
             yield connection
             connection.commit()
 
-    def record(self, line: Line, *, kind: int = spool.CALL) -> None:
+    def record(self, line: Line, *, kind: int = records.CALL) -> None:
         """Write a call down; it is counted when this returns.
 
         :raise OSError: if it could not be written

@@ -2,7 +2,7 @@
 
 One ``write(2)`` for each call, so that a process that is killed has lost none; the disk is told
 to keep it every tenth of a second, so that a power failure loses no more than that. The format,
-and how a file comes into the ledger, is in ``services/spool.py``.
+and how a file comes into the ledger, is in ``services/records.py`` and ``services/spool.py``.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ from threading import Lock
 from uuid import UUID, uuid4
 
 from portal.models import KeyType
-from portal.services import spool
+from portal.services import records
 from portal.services.spool import SUFFIX
 
 #: A file is left to the drainer when it is as large as this, or names as many routes.
@@ -51,18 +51,18 @@ class Recorder:
         self._unsynced = False
         self.path: Path | None = None
 
-    def append(self, line: Line, *, kind: int = spool.CALL) -> None:
+    def append(self, line: Line, *, kind: int = records.CALL) -> None:
         """Write a call down. When this returns, the call is counted, whatever dies.
 
-        :param kind: ``spool.WEIGHT`` for bytes of a call that is written down already
+        :param kind: ``records.WEIGHT`` for bytes of a call that is written down already
         :raise OSError: if it could not be written; nothing of it is in the file then
         """
         with self._lock:
             self._be_open()
             number, data = self._route(line.method, line.resource)
-            data += spool.call_record(
+            data += records.call_record(
                 kind,
-                spool.KEYS.index(line.key_type),
+                records.KEYS.index(line.key_type),
                 line.status,
                 line.subscription_id,
                 number,
@@ -93,7 +93,7 @@ class Recorder:
             self.close()
             self._be_open()
         number = len(self._routes) + 1
-        return number, spool.route_record(number, method, resource)
+        return number, records.route_record(number, method, resource)
 
     def _write(self, data: bytes) -> None:
         written = 0

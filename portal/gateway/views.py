@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from portal import clock
 from portal.extensions import csrf
 from portal.gateway import authorize as decisions
-from portal.gateway import bp, incoming, proxy, refused
+from portal.gateway import bp, call_ids, incoming, proxy, refused
 from portal.gateway.admission import Admitted, admit
 from portal.gateway.connection import session_of
 from portal.gateway.process import Gate, gate_of
@@ -22,7 +22,7 @@ from portal.gateway.proxy import Onward
 from portal.gateway.recorder import Line
 from portal.gateway.refused import Refused
 from portal.models import SUPER_TENANT
-from portal.services import ledger, spool
+from portal.services import ledger, records
 from portal.services.decisions import Refusal
 from portal.web.access import with_key
 from portal.web.engines import settings
@@ -59,7 +59,7 @@ def _routes(*rules: str) -> Any:
 @with_key
 def call(context: str, version: str, domain: str = SUPER_TENANT, resource: str = "") -> Response:
     """Pass a call on to the API's back end, if its key's subscription may, and count it."""
-    request_id = uuid.uuid4()
+    request_id = call_ids.new()
     try:
         return _call(request_id, domain, context, version)
     except Refused as refusal:
@@ -204,7 +204,7 @@ class _Weight:
 def _weigh(gate: Gate, admitted: Admitted, line: Line, total: int) -> None:
     """Count the bytes of a call whose answer is through."""
     if total > line.bytes:
-        gate.record(replace(line, bytes=total - line.bytes), kind=spool.WEIGHT)
+        gate.record(replace(line, bytes=total - line.bytes), kind=records.WEIGHT)
     for state in admitted.states:
         if state.limit.in_bytes:
             gate.leases.weigh(admitted.subscriber.subscription_id, state.limit, total)

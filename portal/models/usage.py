@@ -83,7 +83,7 @@ class UsageSegment(Model):
     """Epoch milliseconds of the earliest call; ``last_at`` of the latest."""
     last_at: Mapped[int] = mapped_column(BigInteger)
     records: Mapped[bytes] = mapped_column(long_bytes())
-    """``spool.packed``, or zlib for ``nginx``."""
+    """``evidence.packed``, or zlib for ``nginx``."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now, index=True)
 
 

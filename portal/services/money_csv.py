@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from portal.models import BookedInvoice
 from portal.money import Money, exponent
+from portal.services.csv_cells import inert
 from portal.services.takings import FIGURES, OF_BALANCE, Row
-
-#: What a spreadsheet would take for the begin of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def major(minor: int, currency: str) -> str:
@@ -21,7 +19,7 @@ def of_rows(title: str, rows: Sequence[Row]) -> str:
     """Return a table of revenue."""
     lines = [
         [
-            _inert(row.label),
+            inert(row.label),
             row.currency.upper(),
             *(major(row.figures.get(name, 0), row.currency) for name in FIGURES),
         ]
@@ -67,8 +65,8 @@ def _invoice(row: BookedInvoice) -> list[str]:
     amounts = (row.total, row.amount_paid, row.amount_remaining)
     return [
         row.number or row.invoice_id,
-        _inert(f"{row.subscription.api.api_name} {row.subscription.api.api_version}"),
-        _inert(row.subscription.application.name),
+        inert(f"{row.subscription.api.api_name} {row.subscription.api.api_version}"),
+        inert(row.subscription.application.name),
         f"{row.created:%Y-%m-%d}",
         f"{row.period_start:%Y-%m-%d}",
         f"{row.period_end:%Y-%m-%d}",
@@ -85,8 +83,3 @@ def _text(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     writer.writerow(headings)
     writer.writerows(lines)
     return text.getvalue()
-
-
-def _inert(text: str) -> str:
-    """Keep a spreadsheet from taking somebody's words for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,9 +1,8 @@
 """Files of calls: how a gateway writes them down, and how they come into the ledger.
 
-A record is 48 bytes and is appended by one ``write(2)`` before the call is answered, so that a
-process that is killed loses nothing. What calls have in common (method and resource) is written
-once for each file, before the first record that uses it. Every record carries a checksum of
-itself: one that a power failure tore is left out and logged, and those behind it are read.
+A record (``records.py``) is appended by one ``write(2)`` before the call is answered, so that a
+process that is killed loses nothing. One that a power failure tore is left out and logged, and
+those behind it are read.
 """
 
 import struct
@@ -20,27 +19,27 @@ import structlog
 from sqlalchemy import Connection, Table, insert, select, update
 
 from portal import clock
-from portal.models import KeyType, UsageSegment, UsageSpool
-from portal.services import columns, ledger
+from portal.models import UsageSegment, UsageSpool
+from portal.services import evidence, ledger
 from portal.services.inserting import insert_missing
 from portal.services.ledger import HOUR_MS, Alike, Group, Groups
+from portal.services.records import (
+    BODY,
+    CALL,
+    KEYS,
+    RECORD,
+    ROUTE,
+    SIZE,
+    SUM,
+    call_record,
+    route_record,
+)
 
 log = structlog.get_logger()
 
-#: kind, key type, status, subscription, route, milliseconds since 1970, bytes, call id, checksum
-RECORD = struct.Struct("<BBHIIQQ16sI")
-SIZE = RECORD.size
-_BODY = struct.Struct("<BBHIIQQ16s")
-_SUM = struct.Struct("<I")
 #: What calls have in common as it stands, then time and size.
 _COMMON = struct.Struct("<BBHII")
 _GROUPED = struct.Struct(f"<{_COMMON.size}sQQ20x")
-#: Bytes of a record that are alike in many; id and checksum, behind them, are random.
-_PLAIN = 28
-CALL, ROUTE, WEIGHT = 1, 2, 3
-"""A call; a route's name, whose text fills the records behind it; bytes found out later."""
-KEYS = (KeyType.PRODUCTION, KeyType.SANDBOX)
-SANDBOX = 1
 FORMAT = "spool"
 SUFFIX = ".spool"
 #: How much of a file is brought in by one transaction.
@@ -66,26 +65,7 @@ class Entry:
     bytes: int
 
 
-def call_record(
-    kind: int, key: int, status: int, sub: int, route: int, at: int, size: int, call: bytes
-) -> bytes:
-    """Return one record: a call, or bytes of one that were found out later.
-
-    :param at: epoch milliseconds
-    """
-    body = _BODY.pack(kind, key, status, sub, route, at, size, call)
-    return body + _SUM.pack(zlib.crc32(body))
-
-
 _ANY = call_record(0, 0, 0, 0, 0, 0, 0, b"")
-
-
-def route_record(number: int, method: str, resource: str) -> bytes:
-    """Return what gives a number to a method and a resource for the rest of the file."""
-    text = f"{method} {resource}".encode()
-    padded = text + b"\0" * (-len(text) % SIZE)
-    head = _BODY.pack(ROUTE, 0, 0, len(text), number, zlib.crc32(padded), 0, b"")
-    return head + _SUM.pack(zlib.crc32(head)) + padded
 
 
 def drain(connection: Connection, path: Path, name: str, *, portion: int = PORTION) -> int:
@@ -117,19 +97,20 @@ def drain(connection: Connection, path: Path, name: str, *, portion: int = PORTI
 def _count(
     connection: Connection, row: Any, data: bytes, routes: dict[int, tuple[str, str]]
 ) -> None:
-    deque(_pieces(data, routes), maxlen=0)
+    calls = [memoryview(data)[start:end] for start, end in _pieces(data, routes)]
     # A segment can be read by itself: it begins with the routes that are used in it.
     names = b"".join(route_record(number, *name) for number, name in routes.items())
     # zlib lets go of the interpreter's lock, so that compressing and counting take two processors.
     with ThreadPoolExecutor(1) as beside:
-        packing = beside.submit(packed, data, names) if len(data) > SIZE * _MANY else None
+        is_much = len(data) > SIZE * _MANY
+        packing = beside.submit(evidence.packed, names, calls) if is_much else None
         groups, first, last = _grouped(data, routes)
         if not groups:
             return
         ledger.count(connection, groups, _Splitter(data, routes))
-        stored = packing.result() if packing else packed(data, names)
-    calls = sum(group.calls for group in groups.values())
-    _keep(connection, row, stored, (calls, first, last))
+        stored = packing.result() if packing else evidence.packed(names, calls)
+    count = sum(group.calls for group in groups.values())
+    _keep(connection, row, stored, (count, first, last))
 
 
 def row_of(connection: Connection, name: str) -> Any:
@@ -172,8 +153,8 @@ def _sound(data: bytes) -> tuple[bytes, int]:
 
 
 def _is_sound(record: bytes | memoryview) -> bool:
-    (written,) = _SUM.unpack_from(record, _BODY.size)
-    return bool(zlib.crc32(record[: _BODY.size]) == written)
+    (written,) = SUM.unpack_from(record, BODY.size)
+    return bool(zlib.crc32(record[: BODY.size]) == written)
 
 
 def _sound_calls(run: memoryview) -> list[memoryview]:
@@ -328,19 +309,6 @@ class _Splitter:
 def _belongs(entry: Entry, alike: Alike) -> bool:
     mine = (entry.subscription_id, entry.at // HOUR_MS, entry.method, entry.resource)
     return mine == alike[:4] and (entry.status, entry.key_type) == alike[4:]
-
-
-def packed(data: bytes, names: bytes = b"") -> bytes:
-    """Return records compressed.
-
-    :param names: records that come before
-    """
-    return columns.packed(SIZE, _PLAIN, names, data)
-
-
-def unpacked(stored: bytes) -> bytes:
-    """Return records as they were before :func:`packed`."""
-    return columns.unpacked(SIZE, stored)
 
 
 def entries(

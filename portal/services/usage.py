@@ -275,15 +275,3 @@ def batches_of(subscription_id: int) -> Sequence[UsageBatch]:
         .where(UsageBatch.subscription_id == subscription_id)
         .order_by(UsageBatch.batch_id)
     ).all()
-
-
-def segmentsbetween(start: datetime, end: datetime) -> Sequence[UsageSegment]:
-    """Return the kept records that may hold calls of this time; read them with ``spool.entries``.
-
-    They hold the calls of all subscriptions.
-    """
-    return db.session.scalars(
-        select(UsageSegment)
-        .where(UsageSegment.last_at >= millis(start), UsageSegment.first_at < millis(end))
-        .order_by(UsageSegment.segment_id)
-    ).all()

@@ -16,6 +16,7 @@ from portal.models import PolicyVersion, Subscription, UsageBatch
 from portal.money import to_major
 from portal.rating import Rating
 from portal.services import costs, periods, plan_history, usage_days
+from portal.services.csv_cells import inert
 from portal.services.periods import Period
 from portal.services.plan_history import Sold
 from portal.services.usage import Reason
@@ -299,10 +300,6 @@ def to_csv(found: Report) -> str:
     for line in found.lines:
         cells = (line.method, line.resource, line.application)
         writer.writerow(
-            [f"{line.day:%Y-%m-%d}", *map(_inert, cells), line.calls, *amount(line.minor)]
+            [f"{line.day:%Y-%m-%d}", *map(inert, cells), line.calls, *amount(line.minor)]
         )
     return text.getvalue()
-
-
-def _inert(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

@@ -25,8 +25,10 @@ from flask import Flask
 from portal import clock
 from portal.extensions import WRITES, db
 from portal.flows import draining
+from portal.gateway import call_ids
 from portal.models import Subscription, UsageBucket
 from portal.services import ledger, spool
+from portal.services.records import CALL, call_record, route_record
 from tests.benchmarks import command, gateway
 
 TARGET = 0.5
@@ -90,20 +92,20 @@ def _write(path: Path, ids: list[int], records: int, seed: int) -> None:
     now = ledger.millis(clock.now())
     with path.open("wb") as file:
         for route in range(1, ROUTES + 1):
-            file.write(spool.route_record(route, "GET", f"/rates/{route}"))
+            file.write(route_record(route, "GET", f"/rates/{route}"))
         for start in range(0, records, 10_000):
             callers = chance.choices(ids, weights, k=min(10_000, records - start))
             file.write(
                 b"".join(
-                    spool.call_record(
-                        spool.CALL,
+                    call_record(
+                        CALL,
                         0,
                         404 if sub % 10 == 0 else 200,
                         sub,
                         1 + number % ROUTES,
                         now + (start + number) // 5,
                         500,
-                        os.urandom(16),
+                        call_ids.new().bytes,
                     )
                     for number, sub in enumerate(callers)
                 )

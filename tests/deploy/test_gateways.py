@@ -22,7 +22,15 @@ from portal.cli.processes import Child, Running, Servers, free_ports
 from portal.extensions import db
 from portal.flows import draining
 from portal.models import KeyType, Subscription, UsageSegment
-from portal.services import applications, gateway_log, log_lines, spool, subscriptions, usage
+from portal.services import (
+    applications,
+    evidence,
+    gateway_log,
+    log_lines,
+    spool,
+    subscriptions,
+    usage,
+)
 from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import unit_of_work
 from tests.support import nginx
@@ -135,7 +143,7 @@ def _ledger() -> list[tuple[str, int]]:
             lines = log_lines.parse(zlib.decompress(segment.records))
             found += [(line.call_id, line.status) for line in lines]
         else:
-            data = spool.unpacked(segment.records)
+            data = evidence.unpacked(segment.records)
             found += [(entry.call_id, entry.status) for entry in spool.entries(data)]
     db.session.rollback()
     return found

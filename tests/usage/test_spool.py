@@ -19,8 +19,8 @@ from portal.flows import draining
 from portal.gateway import recorder as recorders
 from portal.gateway.recorder import Line, Recorder
 from portal.models import KeyType, UsageBucket, UsageSegment, UsageSpool
-from portal.services import spool, usage
-from portal.services.spool import SIZE
+from portal.services import evidence, records, spool, usage
+from portal.services.records import SIZE
 from tests.usage.conftest import NOW
 
 KILLS = int(os.environ.get("USAGE_KILLS", "6"))
@@ -51,7 +51,7 @@ def recorder(tmp_path: Path):
 def _calls() -> list[spool.Entry]:
     db.session.rollback()
     kept = db.session.query(UsageSegment).order_by(UsageSegment.segment_id)
-    return [entry for one in kept for entry in spool.entries(spool.unpacked(one.records))]
+    return [entry for one in kept for entry in spool.entries(evidence.unpacked(one.records))]
 
 
 @pytest.mark.all_databases
@@ -64,7 +64,7 @@ def test_what_is_written_is_counted_and_can_be_read_back(metered, recorder) -> N
     ]
     for line in lines:
         recorder.append(line)
-    recorder.append(_line(metered.id, bytes=90), kind=spool.WEIGHT)
+    recorder.append(_line(metered.id, bytes=90), kind=records.WEIGHT)
 
     assert draining.drain_file(recorder.path) == recorder.path.stat().st_size
     assert draining.drain_file(recorder.path) == 0

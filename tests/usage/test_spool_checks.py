@@ -1,10 +1,12 @@
 """Many records at once: what is damaged is found, sums are exact, and evidence is kept whole."""
 
 import struct
+import zlib
 from collections import Counter
 from hashlib import blake2b
 from pathlib import Path
 from threading import active_count
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -13,16 +15,17 @@ from hypothesis import strategies as st
 
 from portal.extensions import db
 from portal.flows import draining
+from portal.gateway import call_ids
 from portal.models import KeyType, UsageBucket, UsageSegment
-from portal.services import ledger, spool
+from portal.services import evidence, ledger, records, spool
 from portal.services.ledger import HOUR_MS
-from portal.services.spool import SIZE
+from portal.services.records import SIZE
 from portal.web.unit_of_work import unit_of_work
 from tests.usage.conftest import NOW
 
 AT = ledger.millis(NOW)
 CALLS = st.tuples(
-    st.sampled_from([spool.CALL, spool.CALL, spool.WEIGHT]),
+    st.sampled_from([records.CALL, records.CALL, records.WEIGHT]),
     st.integers(0, 1),
     st.sampled_from([200, 404]),
     st.integers(1, 3),
@@ -35,7 +38,7 @@ ROUTES = {1: ("GET", "/a"), 2: ("POST", "/b")}
 
 
 def _records(calls: list[tuple]) -> bytes:
-    return b"".join(spool.call_record(*call) for call in calls)
+    return b"".join(records.call_record(*call) for call in calls)
 
 
 def _one_by_one(data: bytes) -> bytes:
@@ -74,7 +77,7 @@ def test_damaged_records_are_found_among_many(calls: list[tuple], damages: list[
         else:
             data[some] = data[some][::-1]
     # What happens to begin like a route is another story, told in test_spool.
-    data[::SIZE] = bytes(spool.CALL if each == spool.ROUTE else each for each in data[::SIZE])
+    data[::SIZE] = bytes(records.CALL if each == records.ROUTE else each for each in data[::SIZE])
 
     assert spool._sound(bytes(data)) == (_one_by_one(bytes(data)), len(data))
 
@@ -93,10 +96,10 @@ def test_equal_damages_do_not_make_up_for_each_other() -> None:
 def test_sums_are_those_of_each_call_by_itself(calls: list[tuple]) -> None:
     expected: dict[ledger.Alike, ledger.Group] = {}
     for kind, key, status, sub, route, at, size, _ in calls:
-        alike = ledger.Alike(sub, at // HOUR_MS, *ROUTES[route], status, spool.KEYS[key])
+        alike = ledger.Alike(sub, at // HOUR_MS, *ROUTES[route], status, records.KEYS[key])
         group = expected.setdefault(alike, ledger.Group(0, 0, at, at))
         group.add(at, size)
-        group.calls -= 0 if kind == spool.CALL else 1
+        group.calls -= 0 if kind == records.CALL else 1
     times = [call[5] for call in calls]
 
     found = spool._grouped(_records(calls), dict(ROUTES))
@@ -105,10 +108,38 @@ def test_sums_are_those_of_each_call_by_itself(calls: list[tuple]) -> None:
 
 @given(before=st.lists(CALLS, max_size=5), calls=st.lists(CALLS, max_size=20))
 def test_what_is_packed_comes_out_as_it_was(before: list[tuple], calls: list[tuple]) -> None:
-    names, data = _records(before), _records(calls)
+    names = b"".join(records.route_record(number, *name) for number, name in ROUTES.items())
+    parts = [memoryview(_records(some)) for some in (before, calls)]
 
-    assert spool.unpacked(spool.packed(data, names)) == names + data
-    assert spool.packed(data, names) == spool.packed(names + data)
+    assert evidence.unpacked(evidence.packed(names, parts)) == b"".join((names, *parts))
+
+
+@pytest.mark.parametrize("is_random", [True, False])
+def test_evidence_is_small_where_ids_follow_one_another(*, is_random: bool) -> None:
+    ids = (uuid4() if is_random else call_ids.new() for _ in range(20_000))
+    calls = [
+        (records.CALL, 0, 200, number % 7, 1, AT + number // 3, 500, each.bytes)
+        for number, each in enumerate(ids)
+    ]
+    data = _records(calls)
+    packed = evidence.packed(b"", [memoryview(data)])
+
+    assert evidence.unpacked(packed) == data
+    # Sixteen bytes of an id that is random stay sixteen bytes.
+    assert (len(packed) / len(calls) > 15) is is_random
+    assert len(packed) / len(calls) < (18 if is_random else 1)
+
+
+def test_evidence_of_before_is_read() -> None:
+    # Three calls and their route, as they were kept until evidence left checksums out.
+    data = records.route_record(1, *ROUTES[1]) + _records(
+        [(records.CALL, 0, 200, 3, 1, AT + number, 5, bytes(16)) for number in range(3)]
+    )
+    columns = [data[at::SIZE] for at in range(SIZE)]
+    alike = zlib.compress(b"".join(columns[:28]), 1)
+    kept = struct.pack("<II", len(data) // SIZE, len(alike)) + alike + b"".join(columns[28:])
+
+    assert evidence.unpacked(kept) == data
 
 
 def test_a_bucket_keeps_the_digest_that_it_always_had() -> None:
@@ -124,10 +155,10 @@ def test_a_bucket_keeps_the_digest_that_it_always_had() -> None:
 
 def _many(path: Path, subscription_id: int, count: int) -> bytes:
     calls = [
-        (spool.CALL, 0, 200, subscription_id, 1, AT + number, 5, struct.pack("<QQ", number, 1))
+        (records.CALL, 0, 200, subscription_id, 1, AT + number, 5, struct.pack("<QQ", number, 1))
         for number in range(count)
     ]
-    data = spool.route_record(1, *ROUTES[1]) + _records(calls)
+    data = records.route_record(1, *ROUTES[1]) + _records(calls)
     path.write_bytes(data)
     return data
 
@@ -141,7 +172,7 @@ def test_many_records_are_compressed_beside_the_counting(metered, tmp_path: Path
     assert draining.drain_file(path) == len(data)
     assert metered.recorded == count
     segment = db.session.query(UsageSegment).one()
-    found = Counter(entry.call_id for entry in spool.entries(spool.unpacked(segment.records)))
+    found = Counter(entry.call_id for entry in spool.entries(evidence.unpacked(segment.records)))
     assert (len(found), max(found.values()), segment.calls) == (count, 1, count)
 
 

@@ -13,7 +13,8 @@ from werkzeug.test import TestResponse
 from portal.extensions import db
 from portal.models import Api, Application, KeyType, Subscription, UsageSegment
 from portal.services import applications
-from portal.services.spool import Entry, entries, unpacked
+from portal.services.evidence import unpacked
+from portal.services.spool import Entry, entries
 from portal.web.unit_of_work import unit_of_work
 from tests.support.factories import Factories
 
