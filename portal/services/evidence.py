@@ -6,14 +6,16 @@ They are kept column by column, which compresses well.
 import struct
 import zlib
 from collections.abc import Sequence
+from io import BytesIO
 
 from portal.services.records import BODY, SIZE, SUM
 
 #: Bytes of a record that are kept: its checksum, behind them, follows from them.
 _KEPT = BODY.size
 #: What evidence begins with: a mark, how long the records are that name routes, how many calls
-#: there are, which columns stand as they are (a bit for each), and how long the others are.
-_HEAD, _MARK = struct.Struct("<IIIQI"), 0xFFFFFFFF
+#: there are, which columns are one byte again and again and which stand as they are (a bit for
+#: each), and how long the others are, which are compressed.
+_HEAD, _MARK = struct.Struct("<IIIQQI"), 0xFFFFFFFF
 #: The first way had no mark: number of records, length of the columns that are compressed.
 _OLD_HEAD = struct.Struct("<II")
 #: Records that are taken apart at a time. They stay in the processor's cache for all of their
@@ -24,7 +26,7 @@ _WORTH = 0.9
 
 
 def packed(names: bytes, calls: Sequence[memoryview]) -> bytes:
-    """Return records compressed. Columns that are random stand as they are, which is faster.
+    """Return records compressed, as far as that is worth its time.
 
     :param names: records that name routes
     :param calls: records of calls, any number in each part
@@ -35,35 +37,52 @@ def packed(names: bytes, calls: Sequence[memoryview]) -> bytes:
             some = bytes(part[start : start + SIZE * _SOME])
             for at, column in enumerate(columns):
                 column.append(some[at::SIZE])
-    random = {at for at, column in enumerate(columns) if column and _is_random(column[0])}
-    alike = zlib.compress(
-        b"".join(part for at in range(_KEPT) if at not in random for part in columns[at]), 1
-    )
+    filled = {at for at, column in enumerate(columns) if column}
+    same = {at for at in filled if _is_one_byte(columns[at])}
+    random = {at for at in filled - same if _is_random(columns[at][0])}
+
+    def joined(some: set[int]) -> bytes:
+        return b"".join(part for at in sorted(some) for part in columns[at])
+
+    alike = zlib.compress(joined(filled - same - random), 1)
     rows = sum(map(len, calls)) // SIZE
-    head = _HEAD.pack(_MARK, len(names), rows, sum(1 << at for at in random), len(alike))
-    return b"".join((head, names, alike, *(part for at in sorted(random) for part in columns[at])))
+    head = _HEAD.pack(_MARK, len(names), rows, _bits(same), _bits(random), len(alike))
+    bytes_of_same = bytes(columns[at][0][0] for at in sorted(same))
+    return b"".join((head, names, bytes_of_same, alike, joined(random)))
+
+
+def _is_one_byte(column: list[bytes]) -> bool:
+    byte = column[0][:1]
+    return all(part == byte * len(part) for part in column)
 
 
 def _is_random(beginning: bytes) -> bool:
     return len(zlib.compress(beginning, 1)) > len(beginning) * _WORTH
 
 
+def _bits(columns: set[int]) -> int:
+    return sum(1 << at for at in columns)
+
+
 def unpacked(stored: bytes) -> bytes:
     """Return records as they were before :func:`packed`, those that name routes first."""
     if _OLD_HEAD.unpack_from(stored)[0] != _MARK:
         return _unpacked_at_first(stored)
-    _, names, rows, mask, length = _HEAD.unpack_from(stored)
-    at = _HEAD.size + names
-    alike, random = zlib.decompress(stored[at : at + length]), stored[at + length :]
+    _, names, rows, same, random, length = _HEAD.unpack_from(stored)
+    at = _HEAD.size
+    routes, at = stored[at : at + names], at + names
+    bytes_of_same, at = iter(stored[at:]), at + same.bit_count()
+    alike = BytesIO(zlib.decompress(stored[at : at + length]))
+    as_it_is = BytesIO(stored[at + length :])
     calls = bytearray(rows * SIZE)
-    taken = [0, 0]
     for number in range(_KEPT):
-        kind = mask >> number & 1
-        source = random if kind else alike
-        calls[number::SIZE] = source[taken[kind] : taken[kind] + rows]
-        taken[kind] += rows
+        if same >> number & 1:
+            calls[number::SIZE] = bytes([next(bytes_of_same)]) * rows
+        else:
+            source = as_it_is if random >> number & 1 else alike
+            calls[number::SIZE] = source.read(rows)
     _add_checksums(calls)
-    return stored[_HEAD.size : at] + bytes(calls)
+    return routes + bytes(calls)
 
 
 def _add_checksums(calls: bytearray) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, String, Table, Text, bindparam, func, select
+from sqlalchemy import Connection, String, Table, Text, bindparam, func, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 #: Values in one statement: SQLite takes 32,766 parameters.
@@ -70,25 +70,54 @@ class _SomeTaken(Exception):
     """Undoes what was inserted beside what was there."""
 
 
-def adds_by_inserting(connection: Connection) -> bool:
-    """Whether :func:`add` is the cheap way: MySQL's driver updates rows one by one."""
-    return connection.dialect.name in ("mysql", "mariadb")
-
-
 def add(
-    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], amounts: Sequence[str]
+    connection: Connection,
+    table: Table,
+    rows: Sequence[dict[str, Any]],
+    amounts: Sequence[str],
+    *,
+    key: str,
 ) -> None:
-    """Add the ``amounts`` of rows to those with the same unique key, on MySQL; insert others."""
-    made = mysql.insert(table)
-    more = {name: table.c[name] + made.inserted[name] for name in amounts}
-    connection.execute(made.on_duplicate_key_update(more), list(rows))
+    """Insert rows; where ``key`` is taken, add the ``amounts`` to the row that is there.
+
+    :param rows: sorted by ``key``, so that two who do this at once take turns
+    """
+    kind = connection.dialect.name
+    if kind in ("mysql", "mariadb"):
+        made = mysql.insert(table)
+        more = {name: table.c[name] + made.inserted[name] for name in amounts}
+        connection.execute(made.on_duplicate_key_update(more), list(rows))
+    elif kind == "postgresql":
+        there = set(connection.scalars(_raising(table, rows, amounts, key)))
+        fresh = [row for row in rows if row[key] not in there]
+        if fresh:
+            connection.execute(_adding(_from_arrays(table, fresh), amounts, key))
+    else:
+        connection.execute(_adding(sqlite.insert(table), amounts, key), list(rows))
+
+
+def _adding(statement: Any, amounts: Sequence[str], key: str) -> Any:
+    more = {name: statement.table.c[name] + statement.excluded[name] for name in amounts}
+    return statement.on_conflict_do_update(index_elements=[key], set_=more)
+
+
+def _raising(table: Table, rows: Sequence[dict[str, Any]], amounts: Sequence[str], key: str) -> Any:
+    # Almost always all rows are there, and a part of their columns is soon sent.
+    source = _unnested(table, rows, [key, *amounts])
+    return (
+        update(table)
+        .where(table.c[key] == source.c[key])
+        .values({name: table.c[name] + source.c[name] for name in amounts})
+        .returning(table.c[key])
+    )
 
 
 def _inserted(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> int:
     told = {"preserve_rowcount": True}
     if connection.dialect.name == "postgresql":
         # One short statement: thousands of parameters cost more than the rows themselves.
-        made = connection.execute(_from_arrays(table, rows), execution_options=told)
+        from_arrays = _from_arrays(table, rows).on_conflict_do_nothing()
+        made = connection.execute(from_arrays, execution_options=told)
     else:
         statement = ignoring(connection.dialect.name, table)
         made = connection.execute(statement, list(rows), execution_options=told)
@@ -97,6 +126,11 @@ def _inserted(connection: Connection, table: Table, rows: Sequence[dict[str, Any
 
 def _from_arrays(table: Table, rows: Sequence[dict[str, Any]]) -> Any:
     names = list(rows[0])
+    source = _unnested(table, rows, names)
+    return postgresql.insert(table).from_select(names, select(*(source.c[name] for name in names)))
+
+
+def _unnested(table: Table, rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
     arrays = []
     for name in names:
         kind = table.c[name].type
@@ -104,9 +138,7 @@ def _from_arrays(table: Table, rows: Sequence[dict[str, Any]]) -> Any:
         item = Text() if isinstance(kind, String) else kind
         values = [row[name] for row in rows]
         arrays.append(bindparam(None, values, type_=postgresql.ARRAY(item), unique=True))
-    source = func.unnest(*arrays).table_valued(*names).render_derived()
-    query = select(*(source.c[name] for name in names))
-    return postgresql.insert(table).from_select(names, query).on_conflict_do_nothing()
+    return func.unnest(*arrays).table_valued(*names).render_derived()
 
 
 def ignoring(kind: str, table: Table) -> Any:

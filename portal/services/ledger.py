@@ -294,33 +294,9 @@ def _write_buckets(
         if known is not made:
             known.calls += made.calls
             known.bytes += made.bytes
-    query = select(_bucket.c.digest).where(_bucket.c.digest.in_(bindparam("some", expanding=True)))
-    there = {
-        digest
-        for part in parts(list(found))
-        for digest in connection.scalars(query, {"some": part}).all()
-    }
-    fresh = [each.row() for digest, each in found.items() if digest not in there]
-    if fresh:
-        # Calls that are not billable have no tally to lock: another drainer may be first.
-        there |= found.keys() & insert_missing(connection, _bucket, fresh, key="digest")
-    _raise_buckets(connection, [found[digest] for digest in sorted(there)])
-
-
-def _raise_buckets(connection: Connection, some: "list[_Bucket]") -> None:
-    if not some:
-        return
-    if inserting.adds_by_inserting(connection):
-        inserting.add(connection, _bucket, [each.row() for each in some], ("calls", "bytes"))
-        return
-    connection.execute(
-        update(_bucket)
-        .where(_bucket.c.digest == bindparam("some"))
-        .values(
-            calls=_bucket.c.calls + bindparam("more"), bytes=_bucket.c.bytes + bindparam("size")
-        ),
-        [{"some": each.digest, "more": each.calls, "size": each.bytes} for each in some],
-    )
+    # Calls that are not billable have no tally to lock, so that another drainer may be first.
+    rows = [found[digest].row() for digest in sorted(found)]
+    inserting.add(connection, _bucket, rows, ("calls", "bytes"), key="digest")
 
 
 class _Bucket:

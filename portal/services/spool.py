@@ -43,7 +43,7 @@ _GROUPED = struct.Struct(f"<{_COMMON.size}sQQ20x")
 FORMAT = "spool"
 SUFFIX = ".spool"
 #: How much of a file is brought in by one transaction.
-PORTION = SIZE * 160_000
+PORTION = SIZE * 320_000
 #: Records from which on they are compressed beside the counting.
 _MANY = 4096
 
@@ -100,13 +100,13 @@ def _count(
     calls = [memoryview(data)[start:end] for start, end in _pieces(data, routes)]
     # A segment can be read by itself: it begins with the routes that are used in it.
     names = b"".join(route_record(number, *name) for number, name in routes.items())
-    # zlib lets go of the interpreter's lock, so that compressing and counting take two processors.
+    groups, first, last = _grouped(data, routes)
+    if not groups:
+        return
+    # While the database works, calls are compressed.
     with ThreadPoolExecutor(1) as beside:
         is_much = len(data) > SIZE * _MANY
         packing = beside.submit(evidence.packed, names, calls) if is_much else None
-        groups, first, last = _grouped(data, routes)
-        if not groups:
-            return
         ledger.count(connection, groups, _Splitter(data, routes))
         stored = packing.result() if packing else evidence.packed(names, calls)
     count = sum(group.calls for group in groups.values())
