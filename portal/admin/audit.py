@@ -28,6 +28,7 @@ ACTS = {
     "admin.register_webhook": "Registered the webhook",
     "admin.reject": "Rejected a subscription",
     "admin.repair": "Repaired a difference",
+    "admin.settle_drift": "Marked a difference as settled",
     "admin.replay_event": "Replayed an event",
     "admin.retry_failed": "Tried failed events again",
     "admin.sign_person_out": "Signed a person out everywhere",

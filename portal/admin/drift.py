@@ -53,3 +53,13 @@ def repair(drift_id: int) -> Response:
     else:
         flash("It differs still. What kept it from being repaired stands beside it.", "warning")
     return redirect(url_for("admin.drift"), 303)
+
+
+@bp.post("/drift/<int:drift_id>/settle")
+@admin_only
+def settle_drift(drift_id: int) -> Response:
+    """Note that a difference was put right at the billing engine by a person."""
+    user = me()
+    drifting.settle(user.tenant_id, drift_id, user.qualified_name)
+    flash("Marked as settled. It is not found again unless it changes.", "success")
+    return redirect(url_for("admin.drift"), 303)

@@ -11,7 +11,7 @@ from flask.cli import with_appcontext
 
 from portal import clock
 from portal.flows import reconciling
-from portal.flows.reconciling import Found, Tally
+from portal.flows.reconciling import Found, Tally, Usage
 from portal.flows.reconciling.difference import read
 from portal.services.reconciling import tenants
 from portal.web import audit
@@ -39,7 +39,8 @@ def reconcile(
     Each difference has both values, how old it is, and what ends it. Without --repair nothing
     is changed.
     """
-    run = partial(reconciling.run, engine_of, with_usage=with_usage, grace=timedelta(minutes=grace))
+    usage = Usage.ALL if with_usage else Usage.NONE
+    run = partial(reconciling.run, engine_of, usage=usage, grace=timedelta(minutes=grace))
     found = _repaired(run, domain) if repair else run(domain=domain)
     tally = Tally()
     if as_json:

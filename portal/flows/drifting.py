@@ -5,7 +5,7 @@ import structlog
 from portal.errors import Conflict
 from portal.extensions import db
 from portal.flows import reconciling
-from portal.flows.reconciling import Found
+from portal.flows.reconciling import Found, Usage
 from portal.flows.reconciling.difference import EngineFor, read
 from portal.models import DriftState, Tenant
 from portal.services import drift
@@ -44,9 +44,17 @@ def check(engine_for: EngineFor, tenant_id: int, by: str = WORKER) -> bool:
     except Conflict:
         return False
     unknown: set[str | None] = set()
+    agreed: set[str] = set()
     error: str | None = BROKEN
     try:
-        for found in reconciling.run(engine_for, repair=True, unattended=True, domain=domain):
+        for found in reconciling.run(
+            engine_for,
+            repair=True,
+            unattended=True,
+            usage=Usage.DUE,
+            domain=domain,
+            agreed=agreed.add,
+        ):
             if found.difference.kind == "not_compared":
                 unknown.add(found.difference.account)
             seen = _seen(found)
@@ -54,7 +62,7 @@ def check(engine_for: EngineFor, tenant_id: int, by: str = WORKER) -> bool:
         error = None
     finally:
         db.session.rollback()
-        in_unit_of_work(lambda: drift.finish(tenant_id, number, unknown, error))
+        in_unit_of_work(lambda: drift.finish(tenant_id, number, unknown, error, agreed))
     return True
 
 
@@ -80,8 +88,11 @@ def repair(engine_for: EngineFor, tenant_id: int, drift_id: int, by: str) -> Dri
     """Look for a difference once more and end it; return what became of it.
 
     :raise portal.errors.NotFound: if it is not open, or another tenant's
+    :raise portal.errors.Conflict: if it is for a person
     """
     row = drift.one(tenant_id, drift_id)
+    if row.kind in drift.STAYING:
+        raise Conflict("The portal cannot repair this. Mark it as settled when you have.")
     wanted = (row.kind, row.account, row.subject)
     domain = db.session.get_one(Tenant, tenant_id).tenant_domain
     db.session.rollback()
@@ -94,3 +105,15 @@ def repair(engine_for: EngineFor, tenant_id: int, drift_id: int, by: str) -> Dri
             break
     in_unit_of_work(lambda: drift.settle(drift_id, state, by, problem))
     return state
+
+
+def settle(tenant_id: int, drift_id: int, by: str) -> None:
+    """Note that a person has put a difference right in another way; it is not looked for again.
+
+    :raise portal.errors.NotFound: if it is not open, or another tenant's
+    :raise portal.errors.Conflict: if the next comparison would find it again
+    """
+    if drift.one(tenant_id, drift_id).kind not in drift.STAYING:
+        raise Conflict("This ends by itself when both sides are the same again.")
+    db.session.rollback()
+    in_unit_of_work(lambda: drift.settle(drift_id, DriftState.SETTLED, by))

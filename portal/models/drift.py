@@ -18,6 +18,8 @@ class DriftState(StrEnum):
     REPAIRED = "repaired"
     GONE = "gone"
     """A later comparison did not find it any more."""
+    SETTLED = "settled"
+    """A person has put it right in another way."""
 
 
 class DriftCheck(Model):

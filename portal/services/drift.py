@@ -14,6 +14,9 @@ from portal.models import Drift, DriftCheck, DriftState
 from portal.services.paging import Page, page_of
 
 PER_PAGE = 50
+#: Kinds that are not compared for ever: what was found stays until a comparison of the same finds
+#: both sides equal, or a person says that it is settled.
+STAYING = ("usage",)
 #: A comparison that has not ended by then was cut off.
 LONGEST = timedelta(hours=1)
 
@@ -62,9 +65,14 @@ def start(tenant_id: int, by: str) -> int:
 
 
 def keep(tenant_id: int, number: int, seen: Seen, by: str) -> None:
-    """Keep a difference; one that is known already is brought up to date."""
+    """Keep a difference; one that is known already is brought up to date.
+
+    One that a person has settled is not opened again, as long as it is as it was then.
+    """
     key = seen.key(tenant_id)
     row = db.session.scalars(select(Drift).where(Drift.open_key == key)).one_or_none()
+    if row is None and _is_settled(tenant_id, seen):
+        return
     if row is None:
         row = Drift(tenant_id=tenant_id, open_key=key, kind=seen.kind, subject=seen.subject)
         row.account, row.state = seen.account, DriftState.OPEN
@@ -80,12 +88,32 @@ def keep(tenant_id: int, number: int, seen: Seen, by: str) -> None:
     check.repaired += seen.repaired
 
 
+def _is_settled(tenant_id: int, seen: Seen) -> bool:
+    if seen.kind not in STAYING:
+        return False
+    rows = db.session.scalars(
+        select(Drift).where(
+            Drift.tenant_id == tenant_id,
+            Drift.state == DriftState.SETTLED,
+            Drift.kind == seen.kind,
+            Drift.account == seen.account,
+            Drift.subject == seen.subject,
+        )
+    )
+    return any(int(row.here) - int(row.there) == int(seen.here) - int(seen.there) for row in rows)
+
+
 def finish(
-    tenant_id: int, number: int, unknown: Collection[str | None], error: str | None = None
+    tenant_id: int,
+    number: int,
+    unknown: Collection[str | None],
+    error: str | None = None,
+    agreed: Collection[str] = (),
 ) -> None:
     """End a comparison: what it did not find any more is gone.
 
     :param unknown: accounts that could not be compared; what differed there may still do
+    :param agreed: subjects of kinds that stay, which were compared and do not differ any more
     :param error: why it broke off; then nothing is gone
     """
     check = db.session.get_one(DriftCheck, tenant_id)
@@ -98,7 +126,8 @@ def finish(
         )
     )
     for row in rows:
-        if row.account is None or row.account not in unknown:
+        could_be_seen = row.account is None or row.account not in unknown
+        if row.subject in agreed if row.kind in STAYING else could_be_seen:
             row.state, row.open_key, row.settled_at = DriftState.GONE, None, clock.now()
 
 

@@ -192,6 +192,7 @@ ROUTES = {
         POST /admin/approvals/<uuid:uuid>/reject
         POST /admin/approvals/refunds/<int:number>
         POST /admin/drift/<int:drift_id>
+        POST /admin/drift/<int:drift_id>/settle
         GET /admin/events/<event_id>
         GET /admin/events/<event_id>/replay
         POST /admin/events/<event_id>/replay

@@ -16,7 +16,7 @@ import time_machine
 from portal import jobs
 from portal.extensions import db
 from portal.flows import publishing, reconciling
-from portal.flows.reconciling import Difference
+from portal.flows.reconciling import Difference, Usage
 from portal.models import Tenant
 from portal.services.subscriptions import Move
 from tests.faults.planted import CATALOGUE, START, Fault
@@ -40,7 +40,7 @@ def world(app, engine, factories) -> World:
 def look(world: World, *, repair: bool = False) -> list[reconciling.Found]:
     """Compare both sides, usage too."""
     db.session.remove()
-    return list(reconciling.run(world.engine_for, repair=repair, with_usage=True))
+    return list(reconciling.run(world.engine_for, repair=repair, usage=Usage.ALL))
 
 
 def of(life: Life, found: Difference) -> bool:

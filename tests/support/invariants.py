@@ -24,6 +24,7 @@ import sqlalchemy as sa
 
 from portal.extensions import db
 from portal.flows import reconciling
+from portal.flows.reconciling import Usage
 from portal.models import (
     Api,
     Application,
@@ -62,7 +63,7 @@ def check(
     _tenants_are_apart()
     _no_secret(logs)
     db.session.rollback()
-    found = list(reconciling.differences(engine_for, with_usage=True, grace=timedelta(0)))
+    found = list(reconciling.differences(engine_for, usage=Usage.ALL, grace=timedelta(0)))
     left = [each for each in found if not (given_up and each.kind == "event_without_effect")]
     assert not left, f"I3, I5, I7: {left}"
 

@@ -233,6 +233,7 @@ def test_f22_a_refusal_that_comes_after_the_acknowledgement_is_seen_in_the_total
 ) -> None:
     """Stripe answers 200 and refuses later: its own totals say so, and it can be sent again."""
     from portal.flows import reconciling
+    from portal.flows.reconciling import Usage
 
     metered.call(4)
     publish_with(engine, factories)
@@ -240,7 +241,7 @@ def test_f22_a_refusal_that_comes_after_the_acknowledgement_is_seen_in_the_total
     taken = engine.ledger.pop()
     travel.shift(timedelta(hours=2))
     db.session.rollback()
-    found = list(reconciling.differences(engine_for(engine), with_usage=True, grace=timedelta(0)))
+    found = list(reconciling.differences(engine_for(engine), usage=Usage.ALL, grace=timedelta(0)))
     assert any("usage" in each.kind for each in found), [each.kind for each in found]
     engine.ledger.append(taken)
 

@@ -9,6 +9,7 @@ import pytest
 from portal import clock
 from portal.extensions import db
 from portal.flows import reconciling
+from portal.flows.reconciling import Usage
 from portal.models import Subscription
 from portal.web.unit_of_work import unit_of_work
 from tests.support import statements
@@ -27,7 +28,10 @@ def found(engine) -> Any:
     def compare() -> list[tuple[str, str]]:
         db.session.rollback()
         every = reconciling.differences(
-            engine_for(engine), with_usage=True, grace=timedelta(0), account="acct_publisher1"
+            engine_for(engine),
+            usage=Usage.ALL,
+            grace=timedelta(0),
+            account="acct_publisher1",
         )
         return [(each.here, each.there) for each in every if each.kind == "usage"]
 

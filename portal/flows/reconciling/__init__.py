@@ -9,19 +9,30 @@ connected account and yields what differs. To look for something else, add a wal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 
 import structlog
 
 from portal import clock
 from portal.errors import PortalError
 from portal.extensions import db
-from portal.flows.reconciling import pages, refunds, selling, subscriptions, usage, waiting
-from portal.flows.reconciling.difference import GRACE, NOTHING, Difference, EngineFor, Side, read
+from portal.flows.reconciling import pages, refunds, selling, subscriptions, waiting
+from portal.flows.reconciling import usage as meters
+from portal.flows.reconciling.difference import (
+    GRACE,
+    NOTHING,
+    Agreed,
+    Difference,
+    EngineFor,
+    Side,
+    ignored,
+    read,
+)
 from portal.flows.reconciling.risks import OUTWARD
 from portal.models import Tenant
 from portal.services import reconciling
 
-__all__ = ["WALKS", "Difference", "Found", "Tally", "differences", "repaired", "run"]
+__all__ = ["WALKS", "Difference", "Found", "Tally", "Usage", "differences", "repaired", "run"]
 
 log = structlog.get_logger()
 
@@ -35,8 +46,22 @@ WALKS: dict[str, Walk] = {
     "selling": selling.compare,
     "refunds": refunds.compare,
 }
-#: Asks the engine once for each metered subscription, so only when told to.
-USAGE: dict[str, Walk] = {"usage": usage.compare}
+
+
+class Usage(StrEnum):
+    """Whose meters are compared. The engine is asked once for each subscription."""
+
+    NONE = "none"
+    DUE = "due"
+    """Of each once a day, and about the end of its billing period."""
+    ALL = "all"
+
+
+METERS: dict[Usage, dict[str, Walk]] = {
+    Usage.NONE: {},
+    Usage.DUE: {"usage": meters.compare_due},
+    Usage.ALL: {"usage": meters.compare},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +100,19 @@ def run(
     *,
     repair: bool = False,
     unattended: bool = False,
-    with_usage: bool = False,
+    usage: Usage = Usage.NONE,
     grace: timedelta = GRACE,
     domain: str | None = None,
+    agreed: Agreed = ignored,
 ) -> Iterator[Found]:
     """Go through every tenant and yield what differs, repaired where that is asked for and safe.
 
     :param unattended: repair only what changes nothing at the engine
     :param grace: how old something must be not to be counted as under way
     :param domain: only this tenant
+    :param agreed: is told of each stretch of usage that is the same on both sides
     """
-    found = differences(engine_for, with_usage=with_usage, grace=grace, domain=domain)
+    found = differences(engine_for, usage=usage, grace=grace, domain=domain, agreed=agreed)
     for each in found:
         wanted = repair and not (unattended and each.kind in OUTWARD)
         yield repaired(each) if wanted and each.repair else Found(difference=each)
@@ -94,34 +121,38 @@ def run(
 def differences(
     engine_for: EngineFor,
     *,
-    with_usage: bool = False,
+    usage: Usage = Usage.NONE,
     grace: timedelta = GRACE,
     domain: str | None = None,
     account: str | None = None,
+    agreed: Agreed = ignored,
 ) -> Iterator[Difference]:
     """Go through every tenant and yield what differs. Changes nothing.
 
     :param account: of the connected accounts only this one
+    :param agreed: is told of each stretch of usage that is the same on both sides
     """
+    walks = {**WALKS, **METERS[usage]}
     now = clock.now()
     for tenant_id, name in read(reconciling.tenants):
         if domain is not None and name != domain:
             continue
         for each in read(lambda number=tenant_id: reconciling.accounts(number)):  # type: ignore[misc]
             if account is None or each == account:
-                yield from _account(tenant_id, name, each, engine_for, with_usage, grace)
+                side = _side(tenant_id, name, each, engine_for, grace, agreed)
+                yield from _account(side, walks)
         yield from waiting.local(tenant_id, name, engine_for, now, grace)
 
 
-def _account(
+def _side(
     tenant_id: int,
     domain: str,
     account: str,
     engine_for: EngineFor,
-    with_usage: bool,
     grace: timedelta,
-) -> Iterator[Difference]:
-    side = Side(
+    agreed: Agreed,
+) -> Side:
+    return Side(
         tenant_id=tenant_id,
         tenant=domain,
         account=account,
@@ -129,13 +160,17 @@ def _account(
         engine_for=engine_for,
         now=clock.now(),
         grace=grace,
+        agreed=agreed,
     )
-    for name, walk in {**WALKS, **(USAGE if with_usage else {})}.items():
+
+
+def _account(side: Side, walks: dict[str, Walk]) -> Iterator[Difference]:
+    for name, walk in walks.items():
         try:
             yield from walk(side)
         except PortalError as error:
             db.session.rollback()
-            log.warning("not_compared", account=account, walk=name, error=error.message)
+            log.warning("not_compared", account=side.account, walk=name, error=error.message)
             yield side.difference(
                 "not_compared",
                 name,

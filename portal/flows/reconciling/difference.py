@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 EngineFor = Callable[[Tenant], BillingEngine]
 Repair = Callable[[], object]
+Agreed = Callable[[str], object]
+"""Is told the ``subject`` of usage that was compared and is the same on both sides."""
 
 #: What may be under way: an event that Stripe is delivering, a page that is being opened.
 GRACE = timedelta(minutes=5)
@@ -47,6 +49,10 @@ class Difference:
         return RISKS[self.kind]
 
 
+def ignored(_subject: str) -> None:
+    """Take no notice of what agrees."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Side:
     """One tenant's engine in one connected account, and how to say what differs there."""
@@ -58,6 +64,7 @@ class Side:
     engine_for: EngineFor
     now: datetime
     grace: timedelta = GRACE
+    agreed: Agreed = ignored
 
     def difference(
         self,

@@ -1,6 +1,6 @@
 """Usage that was acknowledged here against what the engine's meters counted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from portal.flows.reconciling.difference import Difference, Side, read
@@ -18,10 +18,23 @@ def compare(side: Side) -> Iterator[Difference]:
     The present period up to an hour ago. For some hours also the one before, which has just been
     billed, and for as long those that have ended.
     """
+    yield from _compare(side, reconciling.metered)
+
+
+def compare_due(side: Side) -> Iterator[Difference]:
+    """Compare the totals of those whose turn it is in this hour.
+
+    Each has its turn once a day, and in each hour about the end of its billing period, while the
+    invoice can still be put right. Who sent nothing in the last days has none.
+    """
+    yield from _compare(side, reconciling.metered_due)
+
+
+def _compare(
+    side: Side, some: Callable[[int, str, int, datetime], list[Metered]]
+) -> Iterator[Difference]:
     after = 0
-    while rows := read(
-        lambda at=after: reconciling.metered(side.tenant_id, side.account, at, side.now)  # type: ignore[misc]
-    ):
+    while rows := read(lambda at=after: some(side.tenant_id, side.account, at, side.now)):  # type: ignore[misc]
         after = rows[-1].record_id
         stretches = [each for row in rows for each in _stretches(row, side.now)]
         counted = read(lambda some=stretches: reconciling.acknowledged(some))  # type: ignore[misc]
@@ -51,15 +64,19 @@ def _compared(side: Side, stretch: Stretch, here: Counted) -> Iterator[Differenc
         start=stretch.start,
         end=stretch.end,
     )
-    if here.total != there:
-        yield side.difference(
-            "usage",
-            stretch.of.uuid,
-            here=str(here.total),
-            there=str(there),
-            since=stretch.start,
-            proposal="Compare under Admin > Publish usage; it is never sent blindly.",
-        )
+    subject = f"{stretch.of.uuid} {stretch.start:%Y-%m-%dT%H:%MZ}"
+    if here.total == there:
+        side.agreed(subject)
+        return
+    yield side.difference(
+        "usage",
+        subject,
+        here=str(here.total),
+        there=str(there),
+        since=stretch.start,
+        proposal="Compare under Admin > Publish usage; it is never sent blindly. When you have "
+        "put the invoice right at Stripe, mark it as settled.",
+    )
 
 
 def _minute(moment: datetime) -> datetime:

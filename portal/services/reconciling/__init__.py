@@ -20,6 +20,7 @@ from portal.services.reconciling.metering import (
     Stretch,
     acknowledged,
     metered,
+    metered_due,
 )
 from portal.services.reconciling.refunds import PaidBack, refunds_since
 from portal.services.reconciling.selling import (
@@ -59,6 +60,7 @@ __all__ = [
     "events",
     "events_known",
     "metered",
+    "metered_due",
     "meters_known",
     "named",
     "open_ids",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, literal_column, or_, select, union_all
+from sqlalchemy import exists, func, literal_column, or_, select, union_all
 
 from portal.extensions import db
 from portal.models import (
@@ -22,6 +22,8 @@ from portal.services import periods
 PAGE = 100
 #: For how long after its end a billing period is still compared.
 AFTER = timedelta(hours=3)
+#: Usage is compared again and again for so long after it was sent.
+LATELY = timedelta(hours=49)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,31 @@ def metered(tenant_id: int, account: str, after: int, now: datetime) -> list[Met
 
     Those that live, and those that have ended some hours ago at most.
     """
-    rows = db.session.execute(_sold(tenant_id, account, after, now - AFTER))
+    return _found(_sold(tenant_id, account, after, now - AFTER), now)
+
+
+def metered_due(tenant_id: int, account: str, after: int, now: datetime) -> list[Metered]:
+    """Return a page of those of :func:`metered` whose turn it is in this hour, in UTC.
+
+    An hour of the day for each, and all hours from the last ones of its billing period on until it
+    is compared no more. Only where the engine acknowledged usage lately.
+    """
+    sent = exists().where(
+        UsageBatch.subscription_id == Subscription.subscription_id,
+        UsageBatch.state == BatchState.ACKNOWLEDGED,
+        UsageBatch.acknowledged_at > now - LATELY,
+    )
+    its_turn = or_(
+        Subscription.subscription_id % 24 == now.hour,
+        Subscription.period_end < now + AFTER,
+        Subscription.period_start > now - AFTER,
+        Subscription.ended_at.is_not(None),
+    )
+    return _found(_sold(tenant_id, account, after, now - AFTER).where(sent, its_turn), now)
+
+
+def _found(query: Any, now: datetime) -> list[Metered]:
+    rows = db.session.execute(query)
     return [
         Metered(
             record_id=row.id,

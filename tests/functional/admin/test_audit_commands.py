@@ -22,6 +22,7 @@ READING = {
     "doctor": ["doctor"],
     "reconcile": ["reconcile"],
     "secrets new-key": ["secrets", "new-key"],
+    "usage calls": ["usage", "calls", "nobody"],
     "usage status": ["usage", "status"],
 }
 #: What each command that is noted is called with.

@@ -172,3 +172,28 @@ def test_the_page_costs_the_same_statements_for_few_and_for_many(admin, life):
 
 def test_an_unknown_state_in_the_address_is_refused(admin):
     admin.get("/admin/drift?state=nonsense", expect=400)
+
+
+def test_what_a_person_has_put_right_is_marked_by_a_press(admin, factories):
+    factories.save(
+        Drift(
+            tenant_id=factories.tenant().tenant_id,
+            open_key="k",
+            kind="usage",
+            account=ACCOUNT,
+            subject="some subscription",
+            here="12",
+            there="10",
+            risk="high",
+            danger=RISKS["usage"].danger,
+            proposal="Put it right.",
+            repairable=False,
+            seen_by=1,
+        )
+    )
+    admin.get("/admin/drift")
+    admin.submit("Mark as settled")
+    assert states() == [("usage", DriftState.SETTLED)]
+    admin.get("/admin/drift?state=settled")
+    assert ", by admin" in admin.text
+    assert "Mark as settled" not in admin.text

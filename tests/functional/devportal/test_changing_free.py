@@ -9,6 +9,7 @@ import time_machine
 from portal import clock, jobs
 from portal.extensions import db
 from portal.flows import reconciling
+from portal.flows.reconciling import Usage
 from portal.models import CheckoutAttempt, EngineSubscription, PlanChange, TimelineEntry, UsageBatch
 from portal.services import usage_account, usage_report
 from tests.functional.devportal.conftest import ACCOUNT
@@ -360,7 +361,7 @@ def test_there_and_back_and_there_again_on_one_subscription(market, free, plans)
     assert standing(free) == ("PerCall", "PAID", "UNBLOCKED")
     assert row_of(free).engine_subscription_id != old
     assert states() == ["DONE"] * 4
-    found = reconciling.run(lambda _tenant: market.engine, grace=timedelta(0), with_usage=True)
+    found = reconciling.run(lambda _tenant: market.engine, grace=timedelta(0), usage=Usage.ALL)
     assert [each.difference for each in found] == []
 
 
