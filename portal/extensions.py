@@ -1,5 +1,6 @@
 """Extensions, unbound; ``create_app`` binds them. Also how each database is opened."""
 
+import socket
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf.csrf import CSRFProtect
 from sqlalchemy import Connection, Engine, MetaData, event
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -48,7 +50,18 @@ mail = Mail()
 limiter = Limiter(get_remote_address, headers_enabled=False, default_limits=[])
 
 IDLE_SECONDS = 1.0
+#: How long a server may take to accept a connection, and may leave what was sent to it without a
+#: sign that it arrived: then its machine or the way there is gone. How long a statement may take
+#: is not limited: upgrades of large tables take their time.
+CONNECT_SECONDS, FIRST_WORDS_SECONDS, SILENT_SECONDS = 5, 5.5, 15
 _USED = "used_at"
+#: Options of a connection, where the system has them.
+_WATCHED = {
+    "TCP_USER_TIMEOUT": SILENT_SECONDS * 1000,
+    "TCP_KEEPIDLE": SILENT_SECONDS,
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 3,
+}
 WRITES = "portal_writes"
 """Execution option of a connection whose transaction is going to write."""
 
@@ -64,8 +77,20 @@ def engine_options(url: str) -> dict[str, Any]:
     # A connection for each of gunicorn's eight threads and the worker's two: what is beyond the
     # pool's size is opened and closed each time, which costs more than what it is used for.
     options: dict[str, Any] = {"pool_recycle": 1800, "pool_size": 10, "max_overflow": 5}
+    arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
     if url.startswith(("mysql", "mariadb")):
         options["isolation_level"] = "READ COMMITTED"
+        arguments["read_timeout"] = FIRST_WORDS_SECONDS
+    else:
+        arguments |= {
+            "tcp_user_timeout": SILENT_SECONDS * 1000,
+            "keepalives_idle": SILENT_SECONDS,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        }
+    # What stands in the address itself is what the operator wants.
+    said = make_url(url).query
+    options["connect_args"] = {name: value for name, value in arguments.items() if name not in said}
     return options
 
 
@@ -77,6 +102,9 @@ def prepare_pool(engine: Engine) -> None:
     """
     if engine.dialect.name == "sqlite":
         return
+
+    if engine.dialect.name in ("mysql", "mariadb"):
+        event.listen(engine, "connect", _connected)
 
     @event.listens_for(engine, "checkin")
     def note(_connection: Any, record: ConnectionPoolEntry) -> None:
@@ -91,6 +119,21 @@ def prepare_pool(engine: Engine) -> None:
             engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
             raise InvalidatePoolError from error
+
+
+def _connected(connection: Any, _record: ConnectionPoolEntry) -> None:
+    """Give a connection of PyMySQL what libpq is told in :func:`engine_options`.
+
+    PyMySQL has no settings for the line. Its limit for reading is that of the first words, which
+    its limit for connecting leaves out; from then on a statement may take as long as it takes.
+    """
+    line = getattr(connection, "_sock", None)
+    if getattr(connection, "_read_timeout", None) == FIRST_WORDS_SECONDS:
+        connection._read_timeout = None  # noqa: SLF001
+    if isinstance(line, socket.socket) and line.family in (socket.AF_INET, socket.AF_INET6):
+        for name, value in _WATCHED.items():
+            if hasattr(socket, name):
+                line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def prepare_sqlite(engine: Engine) -> None:
