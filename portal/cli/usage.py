@@ -90,16 +90,24 @@ def tail(log: Path | None, *, follow: bool) -> None:
     """Count the calls in the LOG of an nginx that runs deploy/nginx-gateway.conf.
 
     Without LOG: the file that GATEWAY_LOG names. Each line is counted once, however often and by
-    however many this is run; a log that was rotated is read to its end.
+    however many this is run; a log that was rotated is read to its end. Without --follow, exits 1
+    when a log is not there or cannot be counted.
     """
     path = log or settings().gateway_log
     if path is None:
         raise click.UsageError("Name the log, or set GATEWAY_LOG.")
-    total = draining.drain_log(path)
+    # A log that was rotated just now stands under another name only.
+    if not follow and not any(path.parent.glob(f"{path.name}*")):
+        raise click.ClickException(f"There is no log {path}.")
+    failed: list[Path] = []
+    total = draining.drain_log(path, failed)
     while follow:
         time.sleep(FOLLOW_SECONDS)
         draining.drain_log(path)
     click.echo(f"{path}: {total} new bytes are counted.")
+    if failed:
+        names = ", ".join(each.name for each in failed)
+        raise click.ClickException(f"{names} cannot be counted; the reason stands above.")
 
 
 usage.add_command(import_file)

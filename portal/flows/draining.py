@@ -95,11 +95,13 @@ def drain_here() -> int:
     return total + (drain_log(here.gateway_log) if here.gateway_log else 0)
 
 
-def drain_log(log_path: Path) -> int:
+def drain_log(log_path: Path, failed: list[Path] | None = None) -> int:
     """Bring what is new in an nginx log, and in those it was rotated to, into the ledger.
 
     Rotated by renaming (logrotate's default), never by ``copytruncate``. Returns the bytes. A log
     that cannot be counted is tried again the next time, and holds up no other one.
+
+    :param failed: gets those that could not be counted
     """
     total = 0
     for path in sorted(log_path.parent.glob(f"{log_path.name}*")):
@@ -116,6 +118,8 @@ def drain_log(log_path: Path) -> int:
         except Exception:
             db.session.rollback()
             log.exception("drain_failed", file=path.name)
+            if failed is not None:
+                failed.append(path)
     return total
 
 

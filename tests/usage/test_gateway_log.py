@@ -205,6 +205,32 @@ def test_calls_of_many_count_against_the_limits_whose_window_runs(
     assert [usage.summary(row.subscription_id, None, None).total for row in rows] == [2, 2, 4]
 
 
+def test_tail_says_what_it_could_not_count(
+    app: Flask, row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tail(log: Path) -> tuple[int, str]:
+        result = app.test_cli_runner().invoke(usage_commands, ["tail", str(log)])
+        return result.exit_code, result.output
+
+    log = tmp_path / "usage.log"
+    assert tail(log) == (1, f"Error: There is no log {log}.\n")
+    log.with_name("usage.log.1").write_text(line(row))
+    assert tail(log)[0] == 0
+    log.write_text(line(row))
+    drain = gateway_log.drain
+
+    def broken(connection: Connection, path: Path) -> int:
+        if path == log:
+            raise PermissionError(path)
+        return drain(connection, path)
+
+    monkeypatch.setattr(gateway_log, "drain", broken)
+    log.with_name("usage.log.2").write_text(line(row))
+    code, output = tail(log)
+    assert (code, "Error: usage.log cannot be counted" in output) == (1, True)
+    assert usage.summary(row.subscription_id, None, None).counted == 2
+
+
 def test_tail_and_import_count_the_same_log_once(run, row, tmp_path: Path) -> None:
     log = tmp_path / "usage.log"
     log.write_text("".join(line(row) for _ in range(3)))
