@@ -29,13 +29,20 @@ Answer = TypeVar("Answer")
 
 #: How long the reading of one window may take, in seconds, however many answers it needs.
 LONGEST_READING = 1_800.0
+#: How often whoever reads says meanwhile that it still does, in seconds.
+HEARTBEAT = 20.0
 
 
-def gather(tenant_id: int, until: datetime) -> int:
+class Stop(Exception):
+    """Whoever reads a source is not to go on: another one does it."""
+
+
+def gather(tenant_id: int, until: datetime, beat: Callable[[], object] = lambda: None) -> int:
     """Bring what the tenant's source knows up to ``until`` into the ledger; return how many calls.
 
     Nothing is asked where the portal's own ledger is the source. Twice adds nothing twice.
 
+    :param beat: is called about every :data:`HEARTBEAT` seconds; may raise :class:`Stop`
     :raise SourceUnavailable: if not all of it could be read; what was read before is kept
     """
     row = sources.of(tenant_id)
@@ -47,7 +54,7 @@ def gather(tenant_id: int, until: datetime) -> int:
         source = _source(row)
         asked = sources.plan(row, until, source.look_back)
         db.session.rollback()
-        return sum(_window(source, asked, scope) for scope in asked.scopes)
+        return sum(_window(source, asked, scope, _every(HEARTBEAT, beat)) for scope in asked.scopes)
     except SourceUnavailable as error:
         db.session.rollback()
         words = error.message
@@ -95,7 +102,7 @@ def _asked(ask: Callable[[], Answer]) -> Answer:
     """Ask the source. Whatever goes wrong in that is the source's, so that the pages warn of it."""
     try:
         return ask()
-    except SourceUnavailable:
+    except (SourceUnavailable, Stop):
         raise
     except Exception as error:
         # Where and what, but no words: they may hold what the source was asked with.
@@ -108,9 +115,24 @@ def _asked(ask: Callable[[], Answer]) -> Answer:
         ) from None
 
 
-def _in_time(found: Iterator[Found]) -> Iterator[Found]:
+def _every(seconds: float, beat: Callable[[], object]) -> Callable[[], None]:
+    """Return what may be called as often as one likes."""
+    last = time.monotonic()
+
+    def perhaps() -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= seconds:
+            beat()
+            last = now
+
+    return perhaps
+
+
+def _in_time(found: Iterator[Found], beat: Callable[[], None]) -> Iterator[Found]:
     end = time.monotonic() + LONGEST_READING
     for each in found:
+        beat()
         if time.monotonic() > end:
             raise SourceUnavailable("The source of usage does not come to an end of its answers.")
         yield each
@@ -120,12 +142,15 @@ def _later(source: AnalyticsSource, scope: Scope, found: Found, mark: int) -> Fo
     return _asked(lambda: source.later(scope, found, mark))
 
 
-def _window(source: AnalyticsSource, asked: Plan, scope: Scope) -> int:
-    found = _asked(lambda: list(_in_time(source.read(scope))))
+def _window(source: AnalyticsSource, asked: Plan, scope: Scope, beat: Callable[[], None]) -> int:
+    found = _asked(lambda: list(_in_time(source.read(scope), beat)))
     pairs = {(each.api, each.application) for each in found}
     whose = sources.owners(asked.tenant_id, pairs)
     db.session.rollback()
-    pieces = [piece for each in found for piece in _cut(source, scope, each, whose)]
+    pieces: list[Found] = []
+    for each in found:
+        beat()
+        pieces += _cut(source, scope, each, whose)
     return in_unit_of_work(lambda: sources.take_over(asked, scope, pieces, whose))
 
 

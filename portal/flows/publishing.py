@@ -40,7 +40,7 @@ PATIENCE = 3
 NO_ANSWER = "The payment provider does not answer. What was not sent goes out with the next run."
 
 
-class _LostLease(Exception):
+class _LostLease(gathering.Stop):
     """Another worker has taken this run over."""
 
 
@@ -228,7 +228,7 @@ def _freeze(held: Held) -> str | None:
     """
     draining.drain_here()
     try:
-        gathering.gather(held.tenant_id, held.until)
+        gathering.gather(held.tenant_id, held.until, lambda: _renew(held))
     except SourceUnavailable as error:
         return f"{error.message} Nothing new was billed; the next run reads it again."
     found = freezing.open_subscriptions(held.tenant_id)

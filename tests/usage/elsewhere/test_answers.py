@@ -1,18 +1,22 @@
 """Odd answers of a source: each is refused with a sentence, and nothing of it is billed."""
 
+from datetime import timedelta
+
 import pytest
 from werkzeug import Response
 
+from portal import clock
 from portal.analytics import strict
 from portal.analytics.source import SourceUnavailable
 from portal.errors import EngineUnavailable
 from portal.extensions import db
 from portal.flows import gathering, publishing
-from portal.models import UsageSource
+from portal.models import UsagePublisher, UsageSource
+from portal.services import publishing as services
 from portal.services import usage
 from portal.services.outgoing import Bounds
 from tests.support.fake_elasticsearch import HEADERS
-from tests.usage.conftest import NOW
+from tests.usage.conftest import NOW, engine_for
 from tests.usage.sources import HOUR, Choreo, Elastic, ids, problem, tenant_id
 
 PAGE = "/admin/usage/source"
@@ -147,6 +151,39 @@ def test_an_answer_without_an_end_is_left(kind, chosen, metered, httpserver, mon
     answers(httpserver, " " * 10_001 + "{}")
     with pytest.raises(SourceUnavailable, match="MB, which is not read"):
         gathering.gather(tenant_id(), NOW)
+
+
+@pytest.mark.parametrize("kind", [Elastic, Choreo])
+def test_a_run_is_held_while_its_source_is_read_and_ends_when_another_has_it(
+    kind, chosen, metered, engine, factories, monkeypatch, travel
+):
+    def run():
+        """Publish; return whether it was this worker that did."""
+        run_id = publishing.start(factories.tenant(), "test").run_id
+        db.session.rollback()
+        return publishing.run(engine_for(engine), run_id)
+
+    monkeypatch.setattr(gathering, "HEARTBEAT", 0.0)
+    source = chosen(kind)
+    source.add(metered, NOW - HOUR, 3)
+    until = []
+    renew = services.renew
+
+    def slow(held):
+        travel.shift(services.LEASE - timedelta(seconds=1))
+        held_still = renew(held)
+        until.append(db.session.query(UsagePublisher).one().lease_until - clock.now())
+        return held_still
+
+    monkeypatch.setattr(services, "renew", slow)
+    assert (run(), metered.total) == (True, 3)
+    assert until[0] == services.LEASE
+
+    source.add(metered, NOW - timedelta(minutes=1), 4)
+    monkeypatch.setattr(services, "renew", lambda held: False)
+    travel.shift(HOUR)
+    assert run() is False, "it is another worker's now"
+    assert metered.recorded == 3
 
 
 @pytest.mark.parametrize("kind", [Elastic, Choreo])

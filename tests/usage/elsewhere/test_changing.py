@@ -128,7 +128,7 @@ def test_what_another_run_read_meanwhile_is_not_read_a_second_time(
     source.add(metered, NOW + timedelta(seconds=20), 7)
     read_out = gathering.gather
 
-    def gather(tenant, until):
+    def gather(tenant, until, *beat):
         """Read out, and be overtaken by a run that reads a minute more."""
         calls = read_out(tenant, until)
         travel.move_to(NOW + timedelta(minutes=1))
