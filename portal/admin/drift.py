@@ -60,6 +60,7 @@ def repair(drift_id: int) -> Response:
 def settle_drift(drift_id: int) -> Response:
     """Note that a difference was put right at the billing engine by a person."""
     user = me()
-    drifting.settle(user.tenant_id, drift_id, user.qualified_name)
+    seen = (request.form.get("here", ""), request.form.get("there", ""))
+    drifting.settle(user.tenant_id, drift_id, *seen, user.qualified_name)
     flash("Marked as settled. It is not found again unless it changes.", "success")
     return redirect(url_for("admin.drift"), 303)

@@ -25,6 +25,11 @@ def tenants() -> list[int]:
     return [number for number, _ in read(known.tenants)]
 
 
+def is_going_on() -> bool:
+    """Whether the worker is comparing a tenant just now."""
+    return read(lambda: drift.is_going_on(WORKER))
+
+
 def request(tenant_id: int) -> None:
     """Let the worker compare a tenant; returns at once."""
     db.session.rollback()
@@ -55,7 +60,7 @@ def check(engine_for: EngineFor, tenant_id: int, by: str = WORKER) -> bool:
             domain=domain,
             agreed=agreed.add,
         ):
-            if found.difference.kind == "not_compared":
+            if _is_unknown(found):
                 unknown.add(found.difference.account)
             seen = _seen(found)
             in_unit_of_work(lambda it=seen: drift.keep(tenant_id, number, it, by))  # type: ignore[misc]
@@ -64,6 +69,12 @@ def check(engine_for: EngineFor, tenant_id: int, by: str = WORKER) -> bool:
         db.session.rollback()
         in_unit_of_work(lambda: drift.finish(tenant_id, number, unknown, error, agreed))
     return True
+
+
+def _is_unknown(found: Found) -> bool:
+    """Whether an account's objects could not be compared; its meters are another matter."""
+    it = found.difference
+    return it.kind == "not_compared" and it.subject in reconciling.WALKS
 
 
 def _seen(found: Found) -> Seen:
@@ -107,13 +118,15 @@ def repair(engine_for: EngineFor, tenant_id: int, drift_id: int, by: str) -> Dri
     return state
 
 
-def settle(tenant_id: int, drift_id: int, by: str) -> None:
+def settle(tenant_id: int, drift_id: int, here: str, there: str, by: str) -> None:
     """Note that a person has put a difference right in another way; it is not looked for again.
 
+    :param here: what the person saw of both sides
     :raise portal.errors.NotFound: if it is not open, or another tenant's
-    :raise portal.errors.Conflict: if the next comparison would find it again
+    :raise portal.errors.Conflict: if it has changed since, or the next comparison would find it
+        again
     """
     if drift.one(tenant_id, drift_id).kind not in drift.STAYING:
         raise Conflict("This ends by itself when both sides are the same again.")
     db.session.rollback()
-    in_unit_of_work(lambda: drift.settle(drift_id, DriftState.SETTLED, by))
+    in_unit_of_work(lambda: drift.settle_as_seen(drift_id, here, there, by))

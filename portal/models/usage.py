@@ -195,6 +195,7 @@ class UsageBatch(Model):
     __tablename__ = "am_usage_batch"
     __table_args__ = (
         Index("ix_am_usage_batch_state", "tenant_id", "state"),
+        Index("ix_am_usage_batch_acknowledged_at", "tenant_id", "acknowledged_at"),
         UniqueConstraint("subscription_id", "period_start", "first"),
     )
 

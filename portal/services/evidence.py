@@ -12,7 +12,7 @@ from portal.services.records import BODY, SIZE, SUM
 
 #: Bytes of a record that are kept: its checksum, behind them, follows from them.
 _KEPT = BODY.size
-#: What evidence begins with: a mark, how long the records are that name routes, how many calls
+#: What evidence begins with: a mark, how long the compressed names of routes are, how many calls
 #: there are, which columns are one byte again and again and which stand as they are (a bit for
 #: each), and how long the others are, which are compressed.
 _HEAD, _MARK = struct.Struct("<IIIQQI"), 0xFFFFFFFF
@@ -32,11 +32,11 @@ def packed(names: bytes, calls: Sequence[memoryview]) -> bytes:
     :param calls: records of calls, any number in each part
     """
     columns: list[list[bytes]] = [[] for _ in range(_KEPT)]
-    for part in calls:
-        for start in range(0, len(part), SIZE * _SOME):
-            some = bytes(part[start : start + SIZE * _SOME])
-            for at, column in enumerate(columns):
-                column.append(some[at::SIZE])
+    data = calls[0] if len(calls) == 1 else memoryview(b"".join(calls))
+    for start in range(0, len(data), SIZE * _SOME):
+        some = bytes(data[start : start + SIZE * _SOME])
+        for at, column in enumerate(columns):
+            column.append(some[at::SIZE])
     filled = {at for at, column in enumerate(columns) if column}
     same = {at for at in filled if _is_one_byte(columns[at])}
     random = {at for at in filled - same if _is_random(columns[at][0])}
@@ -45,10 +45,11 @@ def packed(names: bytes, calls: Sequence[memoryview]) -> bytes:
         return b"".join(part for at in sorted(some) for part in columns[at])
 
     alike = zlib.compress(joined(filled - same - random), 1)
-    rows = sum(map(len, calls)) // SIZE
-    head = _HEAD.pack(_MARK, len(names), rows, _bits(same), _bits(random), len(alike))
+    rows = len(data) // SIZE
+    short = zlib.compress(names, 1)
+    head = _HEAD.pack(_MARK, len(short), rows, _bits(same), _bits(random), len(alike))
     bytes_of_same = bytes(columns[at][0][0] for at in sorted(same))
-    return b"".join((head, names, bytes_of_same, alike, joined(random)))
+    return b"".join((head, short, bytes_of_same, alike, joined(random)))
 
 
 def _is_one_byte(column: list[bytes]) -> bool:
@@ -70,7 +71,7 @@ def unpacked(stored: bytes) -> bytes:
         return _unpacked_at_first(stored)
     _, names, rows, same, random, length = _HEAD.unpack_from(stored)
     at = _HEAD.size
-    routes, at = stored[at : at + names], at + names
+    routes, at = zlib.decompress(stored[at : at + names]), at + names
     bytes_of_same, at = iter(stored[at:]), at + same.bit_count()
     alike = BytesIO(zlib.decompress(stored[at : at + length]))
     as_it_is = BytesIO(stored[at + length :])

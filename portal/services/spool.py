@@ -98,11 +98,12 @@ def _count(
     connection: Connection, row: Any, data: bytes, routes: dict[int, tuple[str, str]]
 ) -> None:
     calls = [memoryview(data)[start:end] for start, end in _pieces(data, routes)]
-    # A segment can be read by itself: it begins with the routes that are used in it.
-    names = b"".join(route_record(number, *name) for number, name in routes.items())
     groups, first, last = _grouped(data, routes)
     if not groups:
         return
+    # A segment can be read by itself: it begins with the routes that are used in it.
+    used = {(alike.method, alike.resource) for alike in groups}
+    names = b"".join(route_record(number, *name) for number, name in routes.items() if name in used)
     # While the database works, calls are compressed.
     with ThreadPoolExecutor(1) as beside:
         is_much = len(data) > SIZE * _MANY

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from portal.extensions import db
 from portal.flows import draining
 from portal.gateway import call_ids
+from portal.gateway.recorder import Line, Recorder
 from portal.models import KeyType, UsageBucket, UsageSegment
 from portal.services import evidence, ledger, records, spool
 from portal.services.ledger import HOUR_MS
@@ -112,6 +113,36 @@ def test_what_is_packed_comes_out_as_it_was(before: list[tuple], calls: list[tup
     parts = [memoryview(_records(some)) for some in (before, calls)]
 
     assert evidence.unpacked(evidence.packed(names, parts)) == b"".join((names, *parts))
+
+
+def test_evidence_is_small_however_many_routes_there_are(metered, tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "spool")
+    for number in range(6_000):
+        recorder.append(
+            Line(
+                call_id=call_ids.new(),
+                subscription_id=metered.id,
+                key_type=KeyType.PRODUCTION,
+                method="GET",
+                # The first call of each route stands alone between two names.
+                resource=f"/routes/{number % 300 if number < 4_000 else 7}",
+                status=200,
+                at=AT + number,
+                bytes=500 + number % 3,
+            )
+        )
+        if number == 4_000:
+            draining.drain_file(recorder.path)
+    recorder.close()
+    draining.drain_file(recorder.path)
+    many, few = db.session.query(UsageSegment).order_by(UsageSegment.segment_id)
+
+    assert len(many.records) / many.calls < 6, "with the names of 300 routes"
+    assert len(few.records) / few.calls < 3
+    assert len([each for each in spool.entries(evidence.unpacked(few.records))]) == few.calls
+    assert {each.resource for each in spool.entries(evidence.unpacked(few.records))} == {
+        "/routes/7"
+    }
 
 
 @pytest.mark.parametrize("is_random", [True, False])

@@ -20,7 +20,6 @@ from portal.services.reconciling.metering import (
     Stretch,
     acknowledged,
     metered,
-    metered_due,
 )
 from portal.services.reconciling.refunds import PaidBack, refunds_since
 from portal.services.reconciling.selling import (
@@ -33,6 +32,7 @@ from portal.services.reconciling.selling import (
     tenants,
     terms,
 )
+from portal.services.reconciling.sent import due, subject_of
 from portal.services.reconciling.waiting import (
     Waiting,
     batches,
@@ -56,11 +56,11 @@ __all__ = [
     "acknowledged",
     "apis_selling",
     "batches",
+    "due",
     "endings",
     "events",
     "events_known",
     "metered",
-    "metered_due",
     "meters_known",
     "named",
     "open_ids",
@@ -72,6 +72,7 @@ __all__ = [
     "prices_known",
     "refunds_since",
     "sold_as",
+    "subject_of",
     "tenants",
     "terms",
     "unpaid",

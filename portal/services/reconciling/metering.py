@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import exists, func, literal_column, or_, select, union_all
+from sqlalchemy import func, literal_column, or_, select, union_all
 
 from portal.extensions import db
 from portal.models import (
@@ -22,8 +22,6 @@ from portal.services import periods
 PAGE = 100
 #: For how long after its end a billing period is still compared.
 AFTER = timedelta(hours=3)
-#: Usage is compared again and again for so long after it was sent.
-LATELY = timedelta(hours=49)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +40,35 @@ class Metered:
     """Start of the period before, as long as that is still compared."""
 
 
+class Meter(Protocol):
+    """A customer's use of a meter: what the engine adds up together."""
+
+    @property
+    def account(self) -> str:
+        """The connected account."""
+
+    @property
+    def customer_id(self) -> str:
+        """The customer at the engine."""
+
+    @property
+    def event_name(self) -> str:
+        """What is counted, by the name that is sent."""
+
+    @property
+    def meter_id(self) -> str:
+        """The meter at the engine."""
+
+    @property
+    def uuid(self) -> str:
+        """A subscription that it is of."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
-    """What is compared of a subscription: from one whole minute to another, without the latter."""
+    """What is compared: from one whole minute to another, without the latter."""
 
-    of: Metered
+    of: Meter
     start: datetime
     end: datetime
 
@@ -65,31 +87,7 @@ def metered(tenant_id: int, account: str, after: int, now: datetime) -> list[Met
 
     Those that live, and those that have ended some hours ago at most.
     """
-    return _found(_sold(tenant_id, account, after, now - AFTER), now)
-
-
-def metered_due(tenant_id: int, account: str, after: int, now: datetime) -> list[Metered]:
-    """Return a page of those of :func:`metered` whose turn it is in this hour, in UTC.
-
-    An hour of the day for each, and all hours from the last ones of its billing period on until it
-    is compared no more. Only where the engine acknowledged usage lately.
-    """
-    sent = exists().where(
-        UsageBatch.subscription_id == Subscription.subscription_id,
-        UsageBatch.state == BatchState.ACKNOWLEDGED,
-        UsageBatch.acknowledged_at > now - LATELY,
-    )
-    its_turn = or_(
-        Subscription.subscription_id % 24 == now.hour,
-        Subscription.period_end < now + AFTER,
-        Subscription.period_start > now - AFTER,
-        Subscription.ended_at.is_not(None),
-    )
-    return _found(_sold(tenant_id, account, after, now - AFTER).where(sent, its_turn), now)
-
-
-def _found(query: Any, now: datetime) -> list[Metered]:
-    rows = db.session.execute(query)
+    rows = db.session.execute(_sold(tenant_id, account, after, now - AFTER))
     return [
         Metered(
             record_id=row.id,
