@@ -77,21 +77,30 @@ def engine_options(url: str) -> dict[str, Any]:
     # A connection for each of gunicorn's eight threads and the worker's two: what is beyond the
     # pool's size is opened and closed each time, which costs more than what it is used for.
     options: dict[str, Any] = {"pool_recycle": 1800, "pool_size": 10, "max_overflow": 5}
-    arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
     if url.startswith(("mysql", "mariadb")):
         options["isolation_level"] = "READ COMMITTED"
-        arguments["read_timeout"] = FIRST_WORDS_SECONDS
-    else:
-        arguments |= {
+    parts = make_url(url)
+    arguments = _arguments(parts.get_driver_name())
+    # What stands in the address itself is what the operator wants.
+    options["connect_args"] = {
+        name: value for name, value in arguments.items() if name not in parts.query
+    }
+    return options
+
+
+def _arguments(driver: str) -> dict[str, Any]:
+    """Return what keeps a driver from waiting for ever; nothing for one that is not known."""
+    if driver == "pymysql":
+        return {"connect_timeout": CONNECT_SECONDS, "read_timeout": FIRST_WORDS_SECONDS}
+    if driver == "psycopg":
+        return {
+            "connect_timeout": CONNECT_SECONDS,
             "tcp_user_timeout": SILENT_SECONDS * 1000,
             "keepalives_idle": SILENT_SECONDS,
             "keepalives_interval": 5,
             "keepalives_count": 3,
         }
-    # What stands in the address itself is what the operator wants.
-    said = make_url(url).query
-    options["connect_args"] = {name: value for name, value in arguments.items() if name not in said}
-    return options
+    return {}
 
 
 def prepare_pool(engine: Engine) -> None:

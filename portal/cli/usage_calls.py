@@ -19,7 +19,7 @@ from portal.services.csv_cells import inert
 from portal.services.usage_calls import KeptCall
 
 #: What a moment may be written as; all in UTC.
-FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M"]
+FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ"]
 COLUMNS = ("at", "id", "source", "method", "resource", "status", "key", "bytes", "counted")
 
 

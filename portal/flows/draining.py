@@ -48,6 +48,12 @@ def folder_of(settings: Settings) -> Path:
     return known_folder(settings)
 
 
+def number_if_known() -> int | None:
+    """Return the database's number, if it was asked for before; nothing is asked."""
+    known: int | None = memory().get(_KNOWN)
+    return known
+
+
 def known_folder(settings: Settings) -> Path:
     """Return :func:`folder_of` as it stands, without giving the database a number."""
     number = _number()

@@ -23,6 +23,7 @@ from portal.gateway.leases import Leases
 from portal.gateway.looks import Looks
 from portal.gateway.recorder import Line, Recorder
 from portal.services import records, resources
+from portal.services.call_ids import Names
 from portal.services.resources import Resources
 from portal.web import changes, queue
 
@@ -48,6 +49,7 @@ class Gate:
         with app.app_context():
             self.engine: Engine = db.engine
             self.recorder = Recorder(draining.folder_of(app.extensions["portal_settings"]))
+            self.names = Names(draining.number_if_known())
         self.known = Known(self.engine)
         self.leases = Leases(self.writing)
         self.looks = Looks(self.engine.connect)

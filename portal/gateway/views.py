@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from portal import clock
 from portal.extensions import csrf
 from portal.gateway import authorize as decisions
-from portal.gateway import bp, call_ids, incoming, proxy, refused
+from portal.gateway import bp, incoming, proxy, refused
 from portal.gateway.admission import Admitted, admit
 from portal.gateway.connection import session_of
 from portal.gateway.process import Gate, gate_of
@@ -22,7 +22,7 @@ from portal.gateway.proxy import Onward
 from portal.gateway.recorder import Line
 from portal.gateway.refused import Refused
 from portal.models import SUPER_TENANT
-from portal.services import ledger, records
+from portal.services import call_ids, ledger, records
 from portal.services.decisions import Refusal
 from portal.web.access import with_key
 from portal.web.engines import settings
@@ -59,14 +59,15 @@ def _routes(*rules: str) -> Any:
 @with_key
 def call(context: str, version: str, domain: str = SUPER_TENANT, resource: str = "") -> Response:
     """Pass a call on to the API's back end, if its key's subscription may, and count it."""
-    request_id = call_ids.new()
+    call_id = call_ids.new()
+    request_id = gate_of(_app()).names.of(call_id)
     try:
-        return _call(request_id, domain, context, version)
+        return _call(call_id, request_id, domain, context, version)
     except Refused as refusal:
-        return refused.answer(refusal, request_id.hex)
+        return refused.answer(refusal, request_id)
     except (SQLAlchemyError, OSError) as error:
-        log.error("gateway_cannot_count", error=type(error).__name__, request_id=request_id.hex)
-        return refused.answer(Refused(Refusal.NOT_RECORDED), request_id.hex)
+        log.error("gateway_cannot_count", error=type(error).__name__, request_id=request_id)
+        return refused.answer(Refused(Refusal.NOT_RECORDED), request_id)
 
 
 @_routes("/authorize", "/authorize/<rest:resource>")
@@ -118,7 +119,7 @@ def _other_method() -> Response | None:
     return None
 
 
-def _call(request_id: uuid.UUID, domain: str, context: str, version: str) -> Response:
+def _call(call_id: uuid.UUID, request_id: str, domain: str, context: str, version: str) -> Response:
     tenant = f"/t/{domain}" if "domain" in (request.view_args or {}) else ""
     place = f"/gateway{tenant}/{context}/{version}"
     resource = incoming.resource_of(request, place)
@@ -129,17 +130,21 @@ def _call(request_id: uuid.UUID, domain: str, context: str, version: str) -> Res
         resource=resource,
         prefix=place,
         public_origin=settings().portal_base_url,
-        request_id=request_id.hex,
+        request_id=request_id,
     )
+
+    def line_of(status: int, size: int = 0) -> Line:
+        return _line(gate, admitted, onward, call_id, status, size)
+
     try:
         upstream = proxy.send(session_of(current_app), request, onward)
     except Refused as refusal:
         refusal.headers |= admitted.headers
         if refusal.refusal.http_status >= 500:
-            gate.record(_line(gate, admitted, onward, refusal.refusal.http_status))
+            gate.record(line_of(refusal.refusal.http_status))
         raise
     try:
-        line = _line(gate, admitted, onward, upstream.status_code, _length(upstream))
+        line = line_of(upstream.status_code, _length(upstream))
         gate.record(line)
     except (SQLAlchemyError, OSError):
         upstream.close()
@@ -158,9 +163,11 @@ def _length(upstream: requests.Response) -> int:
     return answer + proxy.passed_on(upstream)
 
 
-def _line(gate: Gate, admitted: Admitted, onward: Onward, status: int, size: int = 0) -> Line:
+def _line(
+    gate: Gate, admitted: Admitted, onward: Onward, call_id: uuid.UUID, status: int, size: int
+) -> Line:
     return Line(
-        call_id=uuid.UUID(onward.request_id),
+        call_id=call_id,
         subscription_id=admitted.subscriber.subscription_id,
         key_type=admitted.key_type,
         method=request.method,

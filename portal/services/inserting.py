@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, String, Table, Text, bindparam, func, select, update
+from sqlalchemy import Connection, String, Table, Text, bindparam, func, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 #: Values in one statement: SQLite takes 32,766 parameters.
@@ -88,10 +88,9 @@ def add(
         more = {name: table.c[name] + made.inserted[name] for name in amounts}
         connection.execute(made.on_duplicate_key_update(more), list(rows))
     elif kind == "postgresql":
-        there = set(connection.scalars(_raising(table, rows, amounts, key)))
-        fresh = [row for row in rows if row[key] not in there]
-        if fresh:
-            connection.execute(_adding(_from_arrays(table, fresh), amounts, key))
+        # Row by row in the order of the arrays. An UPDATE of many would lock them in the order of
+        # its plan, and two would meet each other.
+        connection.execute(_adding(_from_arrays(table, rows), amounts, key))
     else:
         connection.execute(_adding(sqlite.insert(table), amounts, key), list(rows))
 
@@ -99,17 +98,6 @@ def add(
 def _adding(statement: Any, amounts: Sequence[str], key: str) -> Any:
     more = {name: statement.table.c[name] + statement.excluded[name] for name in amounts}
     return statement.on_conflict_do_update(index_elements=[key], set_=more)
-
-
-def _raising(table: Table, rows: Sequence[dict[str, Any]], amounts: Sequence[str], key: str) -> Any:
-    # Almost always all rows are there, and a part of their columns is soon sent.
-    source = _unnested(table, rows, [key, *amounts])
-    return (
-        update(table)
-        .where(table.c[key] == source.c[key])
-        .values({name: table.c[name] + source.c[name] for name in amounts})
-        .returning(table.c[key])
-    )
 
 
 def _inserted(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> int:

@@ -8,13 +8,15 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import select
 
 from portal import clock
 from portal.extensions import db
 from portal.models import Subscription, UsageEvent, UsageSegment
-from portal.services import evidence, gateway_log, log_lines, log_places, spool
+from portal.services import evidence, gateway_log, log_lines, log_places, spool, spool_place
+from portal.services.call_ids import Names
 from portal.services.ledger import is_counted, millis
 from portal.services.log_places import Place
 
@@ -47,42 +49,47 @@ class KeptCall:
 def calls_of(subscription: Subscription, start: datetime, end: datetime) -> Iterator[KeptCall]:
     """Yield the calls that are kept of a subscription, from ``start`` to before ``end``.
 
-    By who wrote them down, and then as they were written. Reads what was kept of all
-    subscriptions in that time, a portion of a gateway's file at a time.
+    As they came into the ledger, those that other gateways reported behind. Reads what was kept of
+    all subscriptions in that time, a portion of a gateway's file at a time.
     """
     place = log_places.find(db.session.connection(), {subscription.uuid}).get(subscription.uuid)
-    for number in _segments(start, end):
-        segment = db.session.get_one(UsageSegment, number)
-        for call in _calls_in(segment, subscription, place):
+    names = Names(spool_place.number_of(db.session.connection()))
+    for segment in _segments(start, end):
+        for call in _calls_in(segment, subscription, place, names):
             if start <= call.at < end:
                 yield call
-        db.session.expunge(segment)
     yield from _reported(subscription, start, end)
 
 
-def _segments(start: datetime, end: datetime) -> list[int]:
+def _segments(start: datetime, end: datetime) -> Iterator[UsageSegment]:
+    """Yield what is kept, one after the other: old ones may be deleted meanwhile."""
     query = (
-        select(UsageSegment.segment_id)
+        select(UsageSegment)
         .where(UsageSegment.last_at >= millis(start), UsageSegment.first_at < millis(end))
         .order_by(UsageSegment.segment_id)
+        .limit(1)
     )
-    return list(db.session.scalars(query))
+    after = 0
+    while segment := db.session.scalar(query.where(UsageSegment.segment_id > after)):
+        after = segment.segment_id
+        yield segment
+        db.session.expunge(segment)
 
 
 def _calls_in(
-    segment: UsageSegment, subscription: Subscription, place: Place | None
+    segment: UsageSegment, subscription: Subscription, place: Place | None, names: Names
 ) -> Iterator[KeptCall]:
     if segment.format == gateway_log.FORMAT:
         return _of_log(zlib.decompress(segment.records), subscription, place)
-    return _of_spool(evidence.unpacked(segment.records), subscription)
+    return _of_spool(evidence.unpacked(segment.records), subscription, names)
 
 
-def _of_spool(records: bytes, subscription: Subscription) -> Iterator[KeptCall]:
+def _of_spool(records: bytes, subscription: Subscription, names: Names) -> Iterator[KeptCall]:
     for entry in spool.entries(records):
         if entry.subscription_id == subscription.subscription_id:
             yield KeptCall(
                 at=_moment(entry.at),
-                call_id=entry.call_id,
+                call_id=names.of(UUID(entry.call_id)),
                 source=OWN,
                 method=entry.method,
                 resource=entry.resource,

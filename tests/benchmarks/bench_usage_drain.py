@@ -25,9 +25,8 @@ from flask import Flask
 from portal import clock
 from portal.extensions import WRITES, db
 from portal.flows import draining
-from portal.gateway import call_ids
 from portal.models import Subscription, UsageBucket
-from portal.services import ledger, spool
+from portal.services import call_ids, ledger, spool
 from portal.services.records import CALL, call_record, route_record
 from tests.benchmarks import command, gateway
 

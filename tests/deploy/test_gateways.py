@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import requests
@@ -28,9 +29,11 @@ from portal.services import (
     gateway_log,
     log_lines,
     spool,
+    spool_place,
     subscriptions,
     usage,
 )
+from portal.services.call_ids import Names
 from portal.services.subscriptions import Cause, Move
 from portal.web.unit_of_work import unit_of_work
 from tests.support import nginx
@@ -138,13 +141,16 @@ def _ledger() -> list[tuple[str, int]]:
     """Return id and status of every call that the ledger holds."""
     db.session.rollback()
     found: list[tuple[str, int]] = []
+    names = Names(spool_place.number_of(db.session.connection()))
     for segment in db.session.query(UsageSegment):
         if segment.format == gateway_log.FORMAT:
             lines = log_lines.parse(zlib.decompress(segment.records))
             found += [(line.call_id, line.status) for line in lines]
         else:
             data = evidence.unpacked(segment.records)
-            found += [(entry.call_id, entry.status) for entry in spool.entries(data)]
+            found += [
+                (names.of(UUID(entry.call_id)), entry.status) for entry in spool.entries(data)
+            ]
     db.session.rollback()
     return found
 

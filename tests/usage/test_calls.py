@@ -47,7 +47,7 @@ def _answered(recorder: Recorder, subscription_id: int, **more: object) -> str:
         "bytes": 10,
     } | more
     recorder.append(Line(**values))
-    return values["call_id"].hex
+    return str(values["call_id"].hex)
 
 
 @pytest.fixture

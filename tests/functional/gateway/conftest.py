@@ -1,8 +1,9 @@
 """A back end over HTTP, an API in front of it, and somebody who calls."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask import Flask
@@ -12,7 +13,8 @@ from werkzeug.test import TestResponse
 
 from portal.extensions import db
 from portal.models import Api, Application, KeyType, Subscription, UsageSegment
-from portal.services import applications
+from portal.services import applications, spool_place
+from portal.services.call_ids import Names
 from portal.services.evidence import unpacked
 from portal.services.spool import Entry, entries
 from portal.web.unit_of_work import unit_of_work
@@ -52,10 +54,15 @@ class Caller:
         )
 
     def events(self) -> list[Entry]:
-        """The calls that were recorded, in order."""
+        """The calls that were recorded, in order, with the ids that their callers got."""
         db.session.rollback()
         kept = db.session.query(UsageSegment).order_by(UsageSegment.segment_id)
-        return [entry for one in kept for entry in entries(unpacked(one.records))]
+        names = Names(spool_place.number_of(db.session.connection()))
+        return [
+            replace(entry, call_id=names.of(UUID(entry.call_id)))
+            for one in kept
+            for entry in entries(unpacked(one.records))
+        ]
 
 
 MakeCaller = Callable[..., Caller]

@@ -56,3 +56,4 @@ def test_what_the_address_says_is_not_overruled() -> None:
     assert arguments.keys() == {"tcp_user_timeout", "keepalives_interval", "keepalives_count"}
     said = "mysql+pymysql://portal@db/portal?connect_timeout=9&read_timeout=60"
     assert extensions.engine_options(said)["connect_args"] == {}
+    assert extensions.engine_options("mysql+mysqldb://portal@db/portal")["connect_args"] == {}
