@@ -1,6 +1,5 @@
 """Fixtures that everything shares: a closed network, a database of each kind, an app, rows."""
 
-import gc
 import os
 import shutil
 import signal
@@ -89,11 +88,6 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest."""
     items.sort(key=lambda item: next((n for n, f in enumerate(LONG) if f in item.nodeid), 99))
-
-
-def pytest_sessionstart() -> None:
-    """Look for garbage less often: each test leaves a whole portal, and most of what is, stays."""
-    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
