@@ -60,7 +60,13 @@ OPEN: Conditions = [_tally.c.open_since.is_not(None), _tally.c.counted > _tally.
 
 def is_sold() -> ColumnElement[bool]:
     """Return whether the engine knows a tally's subscription, so that calls can be reported."""
-    return _sold(_engine.c.am_subscription_id == _tally.c.subscription_id)
+    return exists().where(
+        _engine.c.am_subscription_id == _tally.c.subscription_id,
+        _price.c.mapping_id == _engine.c.mapping_id,
+        _price.c.meter_event_name.is_not(None),
+        _customer.c.id == _engine.c.shared_customer_id,
+        _customer.c.shared_customer_id.is_not(None),
+    )
 
 
 def is_settled() -> ColumnElement[bool]:
@@ -71,16 +77,6 @@ def is_settled() -> ColumnElement[bool]:
     """
     under_way = select(PlanChange.subscription_id).where(PlanChange.state == PlanChangeState.ASKED)
     return _tally.c.subscription_id.not_in(under_way)
-
-
-def _sold(*which: ColumnElement[bool]) -> ColumnElement[bool]:
-    return exists().where(
-        *which,
-        _price.c.mapping_id == _engine.c.mapping_id,
-        _price.c.meter_event_name.is_not(None),
-        _customer.c.id == _engine.c.shared_customer_id,
-        _customer.c.shared_customer_id.is_not(None),
-    )
 
 
 def freeze_ordinary(
@@ -129,10 +125,10 @@ def _next_few(
 def _make_batches(
     connection: Connection, among: Conditions, run_id: int | None, now: datetime, limit: int
 ) -> int:
-    """Lock the ordinary tallies among some, and make a batch of each; return how many."""
+    """Lock some tallies, and make a batch of each that is ordinary; return how many."""
     locked = (
         select(_tally)
-        .where(*among, *OPEN, _is_ordinary(now))
+        .where(*among, *OPEN, _is_running(now), is_settled())
         .order_by(_tally.c.subscription_id, _tally.c.period_start)
         .limit(limit)
         .with_for_update(of=_tally)
@@ -148,44 +144,37 @@ def _is_running(now: datetime) -> ColumnElement[bool]:
     return or_(end == 0, end > clock.epoch(now) - int(GRACE.total_seconds()))
 
 
-def _is_ordinary(now: datetime) -> ColumnElement[bool]:
-    """Return whether a tally's period is not invoiced yet.
+def _was_not_cut_short(of: Any) -> ColumnElement[bool]:
+    """Return whether neither a change of plan nor the subscription's end drew an invoice early.
 
-    A change of plan or the subscription's end may have cut it short. What ``freezing`` asks of
-    each tally, asked by the database of all.
+    What ``freezing`` asks of each tally, asked by the database of all.
     """
-    start, end = _tally.c.period_start, _tally.c.period_end
+    start, end = of.period_start, of.period_end
     changed = _subscription.c.plan_since
     # As the engine's subscription ended, with the period.
     went_free = and_(changed == end, _subscription.c.engine_subscription_id.is_(None))
     return and_(
-        _is_running(now),
-        is_settled(),
-        _sold(
-            _subscription.c.subscription_id == _tally.c.subscription_id,
-            _subscription.c.ended_at.is_(None),
-            or_(changed <= start, and_(end != 0, or_(changed > end, went_free))),
-            _engine.c.am_subscription_id == _subscription.c.subscription_id,
-        ),
+        _subscription.c.ended_at.is_(None),
+        or_(changed <= start, and_(end != 0, or_(changed > end, went_free))),
     )
 
 
 def _batches_of(tally: FromClause, run_id: int | None, now: datetime) -> Insert:
-    """Return the statement that makes a batch of each tally."""
+    """Return the statement that makes a batch of each tally that is sold and not cut short."""
     values = _values(tally.c, run_id, now)
     query = (
         select(*values.values())
         .select_from(tally)
         .join(_subscription, _subscription.c.subscription_id == tally.c.subscription_id)
-        .join(
-            _engine,
-            and_(
-                _engine.c.am_subscription_id == tally.c.subscription_id,
-                _engine.c.id == _newest(tally.c.subscription_id),
-            ),
-        )
+        .join(_engine, _engine.c.am_subscription_id == tally.c.subscription_id)
         .join(_customer, _customer.c.id == _engine.c.shared_customer_id)
         .join(_price, _price.c.mapping_id == _engine.c.mapping_id)
+        .where(
+            _was_not_cut_short(tally.c),
+            _price.c.meter_event_name.is_not(None),
+            _customer.c.shared_customer_id.is_not(None),
+            ~_is_followed(),
+        )
     )
     return insert(_batch).from_select(list(values), query, include_defaults=False)
 
@@ -230,19 +219,16 @@ def _stamp(of: Any, now: int) -> Any:
     return case((past < begins, begins), else_=past)
 
 
-def _newest(subscription_id: Any) -> Any:
-    """Return the id of the last billing record under which a subscription was sold."""
+def _is_followed() -> ColumnElement[bool]:
+    """Return whether a subscription was sold once more after a billing record: that one counts."""
     record, price, customer = _engine.alias(), _price.alias(), _customer.alias()
-    return (
-        select(func.max(record.c.id))
-        .join(price, price.c.mapping_id == record.c.mapping_id)
-        .join(customer, customer.c.id == record.c.shared_customer_id)
-        .where(
-            record.c.am_subscription_id == subscription_id,
-            price.c.meter_event_name.is_not(None),
-            customer.c.shared_customer_id.is_not(None),
-        )
-        .scalar_subquery()
+    return exists().where(
+        record.c.am_subscription_id == _engine.c.am_subscription_id,
+        record.c.id > _engine.c.id,
+        price.c.mapping_id == record.c.mapping_id,
+        price.c.meter_event_name.is_not(None),
+        customer.c.id == record.c.shared_customer_id,
+        customer.c.shared_customer_id.is_not(None),
     )
 
 

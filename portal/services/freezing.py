@@ -31,7 +31,7 @@ _tally: Table = UsageTally.__table__  # type: ignore[assignment]
 _batch_table: Table = UsageBatch.__table__  # type: ignore[assignment]
 
 
-def freeze(tenant_id: int, run_id: int | None = None, *, limit: int = 2000) -> int:
+def freeze(tenant_id: int, run_id: int | None = None, *, limit: int = 5000) -> int:
     """Claim calls that no batch has into batches, of so many billing periods at most.
 
     Returns how many batches were made; 0: there is nothing left. One batch for each subscription
