@@ -22,7 +22,6 @@ from portal.extensions import db
 from portal.models import (
     ApplicationMember,
     BatchState,
-    Drift,
     IdentityProvider,
     InboxEvent,
     KeyType,
@@ -234,7 +233,7 @@ def _objects(
             body="Told.",
         )
     )
-    drift = make.save(_drift(api.tenant_id))
+    drift = make.difference("status", tenant_id=api.tenant_id, repairable=True)
     world.names |= {
         "api": api.api_uuid,
         "draft": draft.api_uuid,
@@ -291,21 +290,6 @@ def _notice(subscription: Subscription) -> Notice:
         occasion="one",
         subject="Told",
         body="Told.",
-    )
-
-
-def _drift(tenant_id: int) -> Drift:
-    return Drift(
-        tenant_id=tenant_id,
-        kind="status",
-        subject="sub_1",
-        here="PAID",
-        there="past_due",
-        risk="high",
-        danger="Somebody calls unpaid.",
-        proposal="Apply it.",
-        repairable=True,
-        seen_by=1,
     )
 
 

@@ -2,15 +2,17 @@
 
 from decimal import Decimal
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 from argon2 import PasswordHasher
 
 from portal.billing.engine import BillingEngine, MeterSpec, PriceSpec, ProductSpec
 from portal.extensions import db
+from portal.flows.reconciling.risks import RISKS
 from portal.models import (
     Api,
     Application,
+    Drift,
     EnginePrice,
     Offer,
     Policy,
@@ -233,6 +235,21 @@ class Factories:
                 return_url=home,
             )
         )
+
+    def difference(self, kind: str, **more: Any) -> Drift:
+        """A difference that a comparison found, of the first tenant."""
+        values = {
+            "tenant_id": self.tenant().tenant_id,
+            "subject": "sub_1",
+            "here": "12",
+            "there": "10",
+            "risk": RISKS[kind].level,
+            "danger": RISKS[kind].danger,
+            "proposal": "Put it right.",
+            "repairable": False,
+            "seen_by": 1,
+        }
+        return cast("Drift", self.save(Drift(kind=kind, **(values | more))))
 
     def save(self, row: Any) -> Any:
         """Commit a row and return it, readable."""

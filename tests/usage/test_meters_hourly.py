@@ -148,24 +148,11 @@ def test_a_loss_as_large_as_one_that_was_settled_and_made_good_is_found(
     assert compare(metered, 12) == [("2", "0", DriftState.SETTLED), ("2", "0", DriftState.OPEN)]
 
 
-def test_what_cannot_be_settled_is_said(metered, compare) -> None:
-    with unit_of_work():
-        row = Drift(
-            tenant_id=metered.tenant_id,
-            kind="subscription_missing",
-            subject="x",
-            here="",
-            there="",
-            risk="high",
-            danger="",
-            proposal="",
-            repairable=False,
-            seen_by=0,
-        )
-        db.session.add(row)
-    number = row.drift_id
+def test_what_cannot_be_settled_is_said(metered, factories) -> None:
+    number = factories.difference("subscription_missing").drift_id
+    db.session.rollback()
     with pytest.raises(Conflict, match="ends by itself"):
-        drifting.settle(metered.tenant_id, number, "", "", "admin")
+        drifting.settle(metered.tenant_id, number, "12", "10", "admin")
 
 
 def test_the_last_usage_before_a_change_of_plan_is_compared(
@@ -232,30 +219,14 @@ def test_a_customer_who_is_gone_hides_no_other_one(
 
 
 def test_meters_that_cannot_be_asked_keep_nothing_else_open(
-    metered, engine, publish, compare, monkeypatch
+    metered, engine, factories, publish, compare, monkeypatch
 ) -> None:
     metered.call(3)
     publish()
-    with unit_of_work():
-        db.session.add(
-            Drift(
-                tenant_id=metered.tenant_id,
-                account=metered.account,
-                open_key="k",
-                kind="page",
-                subject="a page that is paid by now",
-                here="",
-                there="",
-                risk="low",
-                danger="",
-                proposal="",
-                repairable=False,
-                seen_by=0,
-            )
-        )
+    factories.difference("price_archived", account=metered.account, open_key="k")
     _breaks(engine, monkeypatch, metered.customer, EngineUnavailable("No answer."))
     compare(metered)
-    assert [row.state for row in rows("page")] == [DriftState.GONE]
+    assert [row.state for row in rows("price_archived")] == [DriftState.GONE]
     assert "usage" in {row.subject for row in rows("not_compared")}
 
 

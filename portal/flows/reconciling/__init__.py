@@ -49,11 +49,11 @@ WALKS: dict[str, Walk] = {
 
 
 class Usage(StrEnum):
-    """Whose meters are compared. The engine is asked once for each subscription."""
+    """Whose meters are compared. The engine is asked once for each of them."""
 
     NONE = "none"
     DUE = "due"
-    """Of each once a day, and about the end of its billing period."""
+    """What was acknowledged lately, twice a day and about the end of its billing period."""
     ALL = "all"
 
 

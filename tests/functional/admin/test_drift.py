@@ -175,22 +175,7 @@ def test_an_unknown_state_in_the_address_is_refused(admin):
 
 
 def test_what_a_person_has_put_right_is_marked_by_a_press(admin, factories):
-    factories.save(
-        Drift(
-            tenant_id=factories.tenant().tenant_id,
-            open_key="k",
-            kind="usage",
-            account=ACCOUNT,
-            subject="some subscription",
-            here="12",
-            there="10",
-            risk="high",
-            danger=RISKS["usage"].danger,
-            proposal="Put it right.",
-            repairable=False,
-            seen_by=1,
-        )
-    )
+    factories.difference("usage", account=ACCOUNT, open_key="k")
     admin.get("/admin/drift")
     admin.submit("Mark as settled")
     assert states() == [("usage", DriftState.SETTLED)]
